@@ -1,0 +1,1 @@
+"""A layer gets a directory: overlay, vfs, btrfs behind one protocol."""

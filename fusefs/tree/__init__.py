@@ -1,0 +1,1 @@
+"""Which record is which file, and nothing else: no pyfuse3 here."""

@@ -1,0 +1,5 @@
+"""Only what cffi needs: everything else is in pyproject.toml."""
+
+from setuptools import setup
+
+setup(cffi_modules=["native/build.py:ffibuilder"])
