@@ -1,1 +1,8 @@
-"""holdctl."""
+"""holdctl: the store's command line, in the form of containers-storage's."""
+
+
+def main() -> int:
+    """Run the command line in `sys.argv` and return the exit status."""
+    from holdfs.core.cli import program
+
+    return program.main()

@@ -1,0 +1,105 @@
+"""
+What goes to stdout and stderr, and JSON as Go's encoder writes it.
+
+Each stream is written in the order of the calls, and what went to stdout before a line on stderr is
+there before it: scripts merge the two. Text is UTF-8 whatever the locale, and bytes that are none
+go out as they came in.
+
+The store's records come as JSON from core.formats.records. The few small documents that are made
+here are encoded by hand: the json module would cost more than the rest of a short command.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TextIO, TypeAlias
+
+    Json: TypeAlias = "str | int | bool | list[Json] | tuple[Json, ...] | dict[str, Json]"
+
+
+def out(text: str) -> None:
+    """Write `text` to stdout."""
+    _write(sys.stdout, encoded(text))
+
+
+def out_bytes(data: bytes) -> None:
+    """Write `data` to stdout."""
+    _write(sys.stdout, data)
+
+
+def err(text: str) -> None:
+    """Write `text` to stderr, after all that went to stdout before."""
+    flush()
+    _write(sys.stderr, encoded(text))
+    if sys.stderr is not None:
+        sys.stderr.flush()
+
+
+def flush() -> None:
+    """Hand to the kernel what went to stdout. Raises OSError, for a full disk or a closed pipe."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _write(stream: TextIO | None, data: bytes) -> None:
+    # None: the program was started with this stream closed.
+    if stream is not None:
+        stream.buffer.write(data)
+
+
+def records(documents: Iterable[bytes], *, if_none: bytes) -> None:
+    """
+    Write one line, the array of these JSON documents.
+
+    Args:
+        if_none: What stands for no document at all: `null` or `[]`, as the contract has it for
+            the command.
+    """
+    joined = b",".join(documents)
+    out_bytes(b"[" + joined + b"]\n" if joined else if_none + b"\n")
+
+
+def json(value: Json) -> None:
+    """Write one line with this document."""
+    out(json_text(value) + "\n")
+
+
+def json_text(value: Json) -> str:
+    """Return compact JSON, map keys sorted, escaped as by Go."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json_string(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        # Go sorts the bytes of the keys.
+        keys = sorted(value, key=encoded)
+        return "{" + ",".join(f"{json_string(k)}:{json_text(value[k])}" for k in keys) + "}"
+    return "[" + ",".join(json_text(item) for item in value) + "]"
+
+
+def json_object(fields: Iterable[tuple[str, Json]]) -> str:
+    """Return a JSON object with its keys in the order given, as Go writes a struct."""
+    return "{" + ",".join(f"{json_string(k)}:{json_text(v)}" for k, v in fields) + "}"
+
+
+_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x20), *map(ord, "<>&\u2028\u2029"))}
+_ESCAPES.update({ord(char): "\\" + char for char in '"\\'})
+_ESCAPES.update({8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"})
+
+
+def json_string(text: str) -> str:
+    """Return `text` as a JSON string; each byte that is not UTF-8 becomes U+FFFD."""
+    escaped = text.translate(_ESCAPES)
+    if not escaped.isascii():
+        escaped = "".join("\\ufffd" if "\ud800" <= c <= "\udfff" else c for c in escaped)
+    return f'"{escaped}"'

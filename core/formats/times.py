@@ -1,0 +1,53 @@
+"""
+Times as the store writes them: RFC 3339, up to nine fraction digits, trailing zeros removed.
+
+    2026-11-24T02:53:46.19002702Z      0001-01-01T00:00:00Z      2026-11-24T04:53:46+02:00
+
+Source: Go's time.RFC3339Nano; spec 2.1.
+"""
+
+import calendar
+import re
+import time
+
+from holdfs.core.errors import InvalidValue
+
+#: What Go's decoder takes: 'T' and a zone are needed, a comma may stand for the fraction's point.
+PATTERN = (
+    r"^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$"
+)
+_FIELDS = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
+)
+
+ZERO = "0001-01-01T00:00:00Z"
+
+
+def parse_time(text: str) -> int:
+    """
+    Return the time in ns since 1970, negative before.
+
+    Raises:
+        InvalidValue: No RFC 3339 time with a zone.
+    """
+    match = _FIELDS.fullmatch(text)
+    if match is None:
+        raise InvalidValue(f"{text!r} is no RFC 3339 time with a time zone")
+    year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
+    seconds = calendar.timegm((year, month, day, hour, minute, second))
+    if match[8]:
+        offset_s = int(match[9]) * 3600 + int(match[10]) * 60
+        seconds += -offset_s if match[8] == "+" else offset_s
+    fraction = (match[7] or "")[:9].ljust(9, "0")
+    return seconds * 1_000_000_000 + int(fraction)
+
+
+def format_time(ns: int) -> str:
+    """Return `ns` since 1970 as the Go tools write it, in UTC."""
+    seconds, fraction_ns = divmod(ns, 1_000_000_000)
+    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
+    whole = f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
+    if not fraction_ns:
+        return whole + "Z"
+    return f"{whole}.{fraction_ns:09d}".rstrip("0") + "Z"
