@@ -317,7 +317,7 @@ class Records(Generic[R]):
             return None
         found = self._sorted_ids
         at = bisect_left(found, ref)
-        matches = []
+        matches: list[str] = []
         while at < len(found) and found[at].startswith(ref) and len(matches) < 2:
             if " " not in found[at]:
                 matches.append(found[at])

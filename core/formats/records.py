@@ -110,7 +110,7 @@ class MountEntry(Struct, frozen=True):
     count: int = 0
 
 
-R = TypeVar("R", Layer, Image, Container)
+R = TypeVar("R", bound="Record")
 T = TypeVar("T")
 
 #: Written even when empty.
@@ -139,7 +139,7 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def to_json(record: Layer | Image | Container) -> bytes:
+def to_json(record: Record) -> bytes:
     """Return a new record's JSON, byte for byte as Go's encoder writes it."""
     return _splice(record, None, {})
 
