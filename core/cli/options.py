@@ -3,9 +3,9 @@ The option syntax, and what a command line says in it.
 
     --graph DIR  --graph=DIR  -g DIR  -g="DIR"  -tj  --json=false  --  ARGUMENT…
 
-The words are the contract's own, not getopt's: `-gDIR` is a cluster of one-letter options, a boolean
-takes a value only after `=`, and the first word that is no option ends them. Tables are plain
-objects, and nothing is imported here: a listing shall end before typing, re or argparse are loaded.
+The syntax is the contract's own, not getopt's: `-gDIR` is a cluster of one-letter options, a
+boolean takes a value only after `=`, and the first word that is no option ends them. Tables are
+plain objects, and nothing is imported: typing, re and argparse take longer than a short command.
 
 Source: containers/storage, pkg/mflag/flag.go; spec cli 1.1.
 """
@@ -81,11 +81,18 @@ class Given:
 
 
 class UsageError(Exception):
-    """The command line breaks the syntax: one message or, for a cluster of options, two."""
+    """
+    The command line breaks the syntax.
 
-    def __init__(self, *messages: str) -> None:
+    Attributes:
+        messages: What to say: one message or, for a cluster of options, two.
+        wants_usage: The usage comes first (there was an `h` in the cluster).
+    """
+
+    def __init__(self, *messages: str, wants_usage: bool = False) -> None:
         super().__init__(messages[-1])
         self.messages = messages
+        self.wants_usage = wants_usage
 
 
 class HelpRequested(Exception):
@@ -109,7 +116,7 @@ def parse(words: Sequence[str], options: Sequence[Option], given: Given) -> list
         if len(word) < 2 or word[0] != "-":
             break
         if not _take(rest, by_name, given):
-            _take_cluster(rest, _name_of(word), by_name, given)
+            _take_cluster(rest, word.partition("=")[0], by_name, given)
     return rest
 
 
@@ -143,13 +150,13 @@ def _take(rest: list[str], by_name: dict[str, Option], given: Given) -> bool:
     return True
 
 
-def _take_cluster(
-    rest: list[str], cluster: str, by_name: dict[str, Option], given: Given
-) -> None:
+def _take_cluster(rest: list[str], cluster: str, by_name: dict[str, Option], given: Given) -> None:
     undefined = f"flag provided but not defined: {cluster}"
     if len(cluster) == 2:
         raise UsageError(undefined)
     for letter in cluster[1:]:
+        if letter == "-":
+            continue  # `--`, which is dropped
         rest.insert(0, "-" + letter)
         try:
             taken = _take(rest, by_name, given)
@@ -157,13 +164,9 @@ def _take_cluster(
             # Go says both: why this letter is wrong, and that the whole word is no option.
             raise UsageError(*e.messages, undefined) from e
         except HelpRequested as e:
-            raise UsageError(undefined) from e
+            raise UsageError(undefined, wants_usage=True) from e
         if not taken:
             raise UsageError(undefined)
-
-
-def _name_of(word: str) -> str:
-    return word.partition("=")[0]
 
 
 def _truth(name: str, value: str) -> bool:

@@ -11,6 +11,7 @@ here are encoded by hand: the json module would cost more than the rest of a sho
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -43,6 +44,14 @@ def flush() -> None:
     """Hand to the kernel what went to stdout. Raises OSError, for a full disk or a closed pipe."""
     if sys.stdout is not None:
         sys.stdout.flush()
+
+
+def discard_stdout() -> None:
+    """Drop what stdout still holds and send what follows nowhere: it can't be written."""
+    if sys.stdout is not None:
+        null_fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(null_fd, sys.stdout.fileno())
+        os.close(null_fd)
 
 
 def encoded(text: str) -> bytes:

@@ -39,10 +39,7 @@ def general() -> str:
 
 def command(word: str, entry: table.Command) -> str:
     """Return the part of a command's usage before its options; `word` is the name as typed."""
-    return (
-        f"Usage: {table.PROGRAM} {word} {entry.synopsis}\n\n"
-        f"{entry.summary}\n\nOptions:\n"
-    )
+    return f"Usage: {table.PROGRAM} {word} {entry.synopsis}\n\n{entry.summary}\n\nOptions:\n"
 
 
 def option_list(options: Sequence[Option], given: Given) -> str:

@@ -1,0 +1,132 @@
+"""
+`layers`, `images`, `containers`: what is in the store.
+
+    ID
+    TABname: NAME
+    TABimage: IMAGEID           of layers: what uses them, and
+    TABTABname: NAME            its names
+"""
+
+from __future__ import annotations
+
+from holdfs.core.cli import output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from holdfs.core.cli.options import Given
+    from holdfs.core.errors import StoreError
+    from holdfs.core.formats.records import R
+    from holdfs.core.reading import Records
+    from holdfs.core.snapshot import Snapshot
+    from holdfs.core.store import Store
+
+
+def layers(store: Store, given: Given, arguments: list[str]) -> int:
+    """List layers: IDs, names and users, or a tree of them, or their records."""
+    snapshot = store.snapshot()
+    if given.flag("json"):
+        return _records(snapshot.layers, if_none=b"null")
+    if given.flag("quick"):
+        return _lines(iter(snapshot.layers), snapshot.layers)
+    lines = _layer_tree(snapshot) if given.flag("tree") else _layer_lines(snapshot)
+    return _lines(lines, snapshot.layers, snapshot.images, snapshot.containers)
+
+
+def images(store: Store, given: Given, arguments: list[str]) -> int:
+    """List images: IDs, names, digests and data items, or their records."""
+    records = store.snapshot().images
+    if given.flag("json"):
+        return _records(records, if_none=b"null")
+    if given.flag("quiet"):
+        return _lines(iter(records), records)
+
+    def lines() -> Iterator[str]:
+        for image_id in records:
+            yield image_id
+            if image := records.get(image_id):
+                yield from (f"\tname: {name}" for name in image.names)
+                yield from (f"\tdigest: {digest}" for digest in image.digests)
+                yield from (f"\tdata: {key}" for key in image.big_data_names)
+
+    return _lines(lines(), records)
+
+
+def containers(store: Store, given: Given, arguments: list[str]) -> int:
+    """List containers: IDs, names and data items, or their records."""
+    records = store.snapshot().containers
+    if given.flag("json"):
+        return _records(records, if_none=b"[]")
+
+    def lines() -> Iterator[str]:
+        for container_id in records:
+            yield container_id
+            if container := records.get(container_id):
+                yield from (f"\tname: {name}" for name in container.names)
+                yield from (f"\tdata: {key}" for key in container.big_data_names)
+
+    return _lines(lines(), records)
+
+
+def _layer_lines(snapshot: Snapshot) -> Iterator[str]:
+    for layer_id in snapshot.layers:
+        yield layer_id
+        for name in snapshot.layers.names_of(layer_id):
+            yield f"\tname: {name}"
+        for image_id in snapshot.images_on(layer_id):
+            yield f"\timage: {image_id}"
+            yield from (f"\t\tname: {name}" for name in snapshot.images.names_of(image_id))
+        for container_id in snapshot.containers_on(layer_id)[-1:]:
+            yield f"\tcontainer: {container_id}"
+            names = snapshot.containers.names_of(container_id)
+            yield from (f"\t\tname: {name}" for name in names)
+
+
+def _layer_tree(snapshot: Snapshot) -> Iterator[str]:
+    from holdfs.core.cli import tree
+
+    layers = snapshot.layers
+    parents = {layer_id: layers.head(layer_id).parent for layer_id in layers}
+    notes = {layer_id: list(_layer_notes(snapshot, layer_id)) for layer_id in layers}
+    return tree.lines(parents, notes)
+
+
+def _layer_notes(snapshot: Snapshot, layer_id: str) -> Iterator[str]:
+    yield from (f"name: {name}" for name in snapshot.layers.names_of(layer_id))
+    if mounted := snapshot.mounts.get(layer_id):
+        yield f"mount: {mounted.path}"
+    for image_id in snapshot.images_on(layer_id):
+        yield f"image: {image_id}"
+        yield from (f"image name: {name}" for name in snapshot.images.names_of(image_id))
+    for container_id in snapshot.containers_on(layer_id)[-1:]:
+        yield f"container: {container_id}"
+        names = snapshot.containers.names_of(container_id)
+        yield from (f"container name: {name}" for name in names)
+
+
+def _records(records: Records[R], *, if_none: bytes) -> int:
+    from holdfs.core.formats.records import to_json
+
+    damage = _damage(records)
+    if damage is not None:
+        raise damage
+    found = (records.get(record_id) for record_id in records)
+    output.records((to_json(record) for record in found if record), if_none=if_none)
+    return 0
+
+
+def _lines(lines: Iterator[str], *sources: Records[Any]) -> int:
+    """Print what can be read; what can't is an error that comes last."""
+    output.out("".join(f"{line}\n" for line in lines))
+    damages = [damage for damage in map(_damage, sources) if damage]
+    for damage in damages:
+        output.err(f"{damage.words}\n")
+    return 1 if damages else 0
+
+
+def _damage(records: Records[Any]) -> StoreError | None:
+    if records.damage is not None:
+        return records.damage
+    return next((damage for part in records.parts for damage in part.broken.values()), None)

@@ -1,0 +1,70 @@
+"""`mount`, `unmount`: the store's own, counted mounts. All arguments are tried."""
+
+from __future__ import annotations
+
+from holdfs.core.cli import failure, output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdfs.core.cli.options import Given
+    from holdfs.core.store import Store
+
+
+def mount(store: Store, given: Given, arguments: list[str]) -> int:
+    """Mount containers or layers, or images read-only, and print where."""
+    label = given.text("label")
+    results = []
+    for ref in arguments:
+        path = problem = ""
+        try:
+            if given.flag("read-only"):
+                path = store.mount_image(ref, label=label)
+            else:
+                path = store.mount(ref, label=label)
+        except Exception as error:
+            problem = _expected_words(error)
+        results.append((ref, path, problem))
+    if given.flag("json"):
+        documents = (
+            output.json_object((("id", ref), ("mountpoint", path), ("error", problem)))
+            for ref, path, problem in results
+        )
+        output.out(f"[{','.join(documents)}]\n")
+    else:
+        for ref, path, problem in results:
+            if problem:
+                output.err(f"{problem} while mounting {ref}\n")
+            # Contract: an empty line for what could not be mounted.
+            output.out(f"{path}\n")
+    return 1 if any(problem for _, _, problem in results) else 0
+
+
+def unmount(store: Store, given: Given, arguments: list[str]) -> int:
+    """Take one use away from each mount, and say which are unmounted by it."""
+    results = []
+    for ref in arguments:
+        problem = ""
+        try:
+            if not store.unmount(ref, force=given.flag("force")):
+                # Contract: this line is there with --json, too.
+                output.out(f"{ref} mountpoint unmounted\n")
+        except Exception as error:
+            problem = _expected_words(error)
+        results.append((ref, problem))
+    if given.flag("json"):
+        documents = (
+            output.json_object((("id", ref), ("error", problem))) for ref, problem in results
+        )
+        output.out(f"[{','.join(documents)}]\n")
+    else:
+        for ref, problem in results:
+            if problem:
+                output.err(f"{problem} while unmounting {ref}\n")
+    return 1 if any(problem for _, problem in results) else 0
+
+
+def _expected_words(error: Exception) -> str:
+    """Return what the error says; one that is a bug of ours goes on its way."""
+    if not failure.is_expected(error):
+        raise error
+    return failure.words(error)

@@ -1,0 +1,277 @@
+"""
+The course of one run: options, command, options again, arguments, configuration, store, act.
+
+What needs no store is done before one is opened, so a wrong command line changes nothing on disk.
+Whatever fails is told in one line; a traceback is for `--debug`.
+
+Source: containers/storage, cmd/containers-storage/main.go; spec cli 1.5-1.7.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from holdfs.core.cli import failure, output, table, usage
+from holdfs.core.cli.options import Given, HelpRequested, UsageError, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Final, TypeAlias
+
+    from holdfs.core.cli.options import Option
+    from holdfs.core.config import StoreOptions
+    from holdfs.core.store import Store
+
+    #: What a command is: it prints, and returns the exit status.
+    Action: TypeAlias = Callable[[Store, Given, list[str]], int]
+
+FAILED: Final = 1
+BAD_OPTION: Final = 125
+INTERRUPTED: Final = 130
+
+
+def main() -> int:
+    """Run the command line in `sys.argv` and return the exit status."""
+    _occupy_standard_fds()
+    try:
+        status = run(sys.argv[1:])
+        output.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _die_of_pipe()
+    except OSError as error:
+        # Only writing the output gets here: a command's own failures were told by `run`.
+        output.discard_stdout()
+        output.err(f"write /dev/stdout: {failure.words(error)}\n")
+        return FAILED
+    return status
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line, given without the program's name, and return the exit status."""
+    given = Given()
+    if not words:
+        _say_usage(usage.general(), table.GLOBAL_OPTIONS, given)
+        return FAILED
+    options = (*table.GLOBAL_OPTIONS, table.HELP)
+    try:
+        rest = parse(words, options, given)
+    except (UsageError, HelpRequested) as error:
+        return _refuse_global(error, options, given)
+    if given.flag("help"):
+        output.out(usage.general() + usage.option_list(options, Given()))
+        return 0
+    settings = Settings(given)
+    if not rest:
+        _say_usage(usage.general(), options, given)
+        return FAILED
+    word, *rest = rest
+    command = table.find(word)
+    if command is None:
+        output.out(f"{word}: unrecognized command.\n")
+        return FAILED
+    return _run_command(command, word, rest, settings)
+
+
+def _run_command(command: table.Command, word: str, words: list[str], settings: Settings) -> int:
+    given = settings.given
+    options = (*table.GLOBAL_OPTIONS, *command.options)
+
+    def say_usage() -> None:
+        settings.show()
+        _say_usage(usage.command(word, command), options, given)
+
+    try:
+        arguments = parse(words, options, given)
+    except HelpRequested:
+        say_usage()
+        return BAD_OPTION
+    except UsageError as error:
+        if error.wants_usage:
+            say_usage()
+        _say_errors(error, f"{table.PROGRAM} {word}")
+        return BAD_OPTION
+    problem = _count_problem(command, word, arguments)
+    if problem:
+        output.out(problem)
+        say_usage()
+        return FAILED
+    return _act(command, arguments, settings)
+
+
+def _count_problem(command: table.Command, word: str, arguments: list[str]) -> str:
+    if len(arguments) < command.min_args:
+        return f"{word}: more arguments required.\n"
+    if command.max_args is not None and len(arguments) > command.max_args:
+        return f"{word}: too many arguments ([{' '.join(arguments)}]).\n"
+    return ""
+
+
+def _act(command: table.Command, arguments: list[str], settings: Settings) -> int:
+    given = settings.given
+    try:
+        store = _open_store(settings)
+    except Exception as error:
+        output.out(f"error initializing: {failure.words(error)}\n")
+        _explain(error, given)
+        return FAILED
+    module, _, function = command.code.partition(":")
+    action: Action = getattr(__import__(f"{__package__}.{module}", fromlist=(function,)), function)
+    try:
+        return action(store, given, arguments)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        output.err(failure.words(error) + "\n")
+        _explain(error, given)
+        return FAILED
+
+
+def _open_store(settings: Settings) -> Store:
+    options = settings.resolved()
+    if settings.given.flag("debug"):
+        from holdfs.core.cli import log
+
+        log.settings(options)
+    from holdfs.core.store import Store
+
+    return Store.open(options)
+
+
+class Settings:
+    """
+    Which store is meant: the global options, and the configuration where it has a say.
+
+    With any of `EXPLICIT` before the command's name, the configuration gives no more than a missing
+    root. With none of them it gives everything, and what follows the command's name changes that.
+    Either way it is read, and one that is broken is an error for every command that opens a store.
+    """
+
+    EXPLICIT = ("graph", "run", "storage-driver", "storage-opt")
+
+    def __init__(self, given: Given) -> None:
+        self._is_explicit = any(given.text(key) or given.entries(key) for key in self.EXPLICIT)
+        if not self._is_explicit:
+            # Contract: these count only beside one of the four.
+            given.set_text("image-store", "")
+            given.set_flag("transient-store", False)
+        self.given = given
+
+    def resolved(self) -> StoreOptions:
+        """
+        Return the options that the store is to be opened with.
+
+        Raises:
+            ConfigError, OSError: The configuration can't be read.
+        """
+        from holdfs.core.config import load_options
+
+        given = self.given
+        if self._is_explicit:
+            options = load_options(
+                graph_root=given.text("graph"),
+                run_root=given.text("run"),
+                driver=given.text("storage-driver"),
+                driver_options=given.entries("storage-opt"),
+            )
+        else:
+            options = load_options()
+        changes = self._changes(options)
+        if not changes:
+            return options
+        from dataclasses import replace
+
+        return replace(options, **changes)  # type: ignore[arg-type]
+
+    def _changes(self, options: StoreOptions) -> dict[str, object]:
+        given = self.given
+        changes: dict[str, object] = {}
+        if image_store := given.text("image-store"):
+            changes["image_store"] = os.path.abspath(image_store)
+        if given.flag("transient-store"):
+            changes["transient_store"] = True
+        if self._is_explicit:
+            return changes
+        for key, field in (("graph", "graph_root"), ("run", "run_root")):
+            if root := given.text(key):
+                changes[field] = os.path.abspath(root)
+        if driver := given.text("storage-driver"):
+            changes["driver"] = driver
+        if entries := given.entries("storage-opt"):
+            changes["driver_options"] = (*options.driver_options, *entries)
+        return changes
+
+    def show(self) -> None:
+        """Put the configuration's values where nothing is given, for the help to show."""
+        if self._is_explicit:
+            return
+        from holdfs.core.config import load_options
+
+        given = self.given
+        try:
+            options = load_options()
+        except Exception:
+            return  # help is no place to complain of it
+        for key, value in (
+            ("graph", options.graph_root),
+            ("run", options.run_root),
+            ("image-store", options.image_store),
+            ("storage-driver", options.driver),
+        ):
+            if not given.text(key):
+                given.set_text(key, value)
+        given.add_entries("storage-opt", options.driver_options)
+
+
+def _refuse_global(
+    error: UsageError | HelpRequested, options: Sequence[Option], given: Given
+) -> int:
+    said = "flag: help requested"
+    if isinstance(error, UsageError):
+        said = error.messages[-1]
+    if not isinstance(error, UsageError) or error.wants_usage:
+        _say_usage(usage.general(), options, given)
+    if isinstance(error, UsageError):
+        _say_errors(error, table.PROGRAM)
+    output.out(f"{said} while parsing arguments (1)\n")
+    _say_usage(usage.general(), options, given)
+    return FAILED
+
+
+def _say_errors(error: UsageError, program: str) -> None:
+    for message in error.messages:
+        output.err(f"{message}\nSee '{program} --help'.\n")
+
+
+def _say_usage(head: str, options: Sequence[Option], given: Given) -> None:
+    output.out(head)
+    output.err(usage.option_list(options, given))
+
+
+def _explain(error: Exception, given: Given) -> None:
+    if given.flag("debug") and not failure.is_expected(error):
+        import traceback
+
+        traceback.print_exception(error)
+
+
+def _die_of_pipe() -> int:
+    """End as every program does whose reader went away, silently and by SIGPIPE."""
+    import signal
+
+    output.discard_stdout()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    return 128 + signal.SIGPIPE
+
+
+def _occupy_standard_fds() -> None:
+    # Started with one of 0-2 closed, the store's files would get these numbers, and a child
+    # process would write its messages into them.
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(fd)
