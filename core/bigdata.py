@@ -7,7 +7,8 @@ Images and containers record each item's size and digest; layers only its key.
 """
 
 import os
-from typing import assert_never
+import shutil
+from typing import TypeVar
 
 import msgspec
 
@@ -17,7 +18,7 @@ from holdfs.core.formats import bigdata, digests
 from holdfs.core.formats.records import Container, Image, Layer
 from holdfs.core.lockfile import make_private_dir
 
-AnyRecord = Layer | Image | Container
+R = TypeVar("R", Layer, Image, Container)
 
 
 def item_path(set_dir: str, record_id: str, key: str) -> str:
@@ -25,7 +26,7 @@ def item_path(set_dir: str, record_id: str, key: str) -> str:
     return os.path.join(set_dir, record_id, bigdata.file_name(key))
 
 
-def read_item(set_dir: str, kind: str, record: AnyRecord, key: str) -> bytes:
+def read_item(set_dir: str, kind: str, record: R, key: str) -> bytes:
     """
     Return an item's content.
 
@@ -40,7 +41,7 @@ def read_item(set_dir: str, kind: str, record: AnyRecord, key: str) -> bytes:
         raise BigDataNotKnown(kind, record.id, key) from error
 
 
-def write_item(set_dir: str, kind: str, record: AnyRecord, key: str, data: bytes) -> AnyRecord:
+def write_item(set_dir: str, kind: str, record: R, key: str, data: bytes) -> R:
     """
     Replace an item's file and return the record as it is to be saved: the same if nothing differs.
 
@@ -49,8 +50,7 @@ def write_item(set_dir: str, kind: str, record: AnyRecord, key: str, data: bytes
     if not key:
         raise InvalidBigDataName(
             f"a big-data item of a {kind} needs a name",
-            words=f"can't set empty name for {kind} big data item: "
-            f"{InvalidBigDataName.base_words}",
+            words=f"can't set empty name for {kind} big data item: {InvalidBigDataName.base_words}",
         )
     path = item_path(set_dir, record.id, key)
     make_private_dir(os.path.dirname(path))
@@ -58,35 +58,25 @@ def write_item(set_dir: str, kind: str, record: AnyRecord, key: str, data: bytes
     return with_item(record, key, data)
 
 
-def with_item(record: AnyRecord, key: str, data: bytes) -> AnyRecord:
+def with_item(record: R, key: str, data: bytes) -> R:
     """Return the record with this item noted: key, and where the kind has them size and digest."""
     keys = record.big_data_names if key in record.big_data_names else (*record.big_data_names, key)
-    match record:
-        case Layer():
-            return msgspec.structs.replace(record, big_data_names=keys)
-        case Image():
-            manifest = digests.is_manifest(key)
-            found = digests.manifest_digest(data) if manifest else digests.digest(data)
-            return msgspec.structs.replace(
-                record,
-                big_data_names=keys,
-                big_data_sizes={**record.big_data_sizes, key: len(data)},
-                big_data_digests={**record.big_data_digests, key: found},
-                # Set from the first manifest and then kept for good, as the Go tools do.
-                digest=record.digest or (found if manifest else ""),
-            )
-        case Container():
-            return msgspec.structs.replace(
-                record,
-                big_data_names=keys,
-                big_data_sizes={**record.big_data_sizes, key: len(data)},
-                big_data_digests={**record.big_data_digests, key: digests.digest(data)},
-            )
-        case _:
-            assert_never(record)
+    if isinstance(record, Layer):
+        return msgspec.structs.replace(record, big_data_names=keys)
+    manifest = isinstance(record, Image) and digests.is_manifest(key)
+    found = digests.manifest_digest(data) if manifest else digests.digest(data)
+    if manifest and isinstance(record, Image) and not record.digest:
+        # Set from the first manifest and then kept for good, as the Go tools do.
+        record = msgspec.structs.replace(record, digest=found)
+    return msgspec.structs.replace(
+        record,
+        big_data_names=keys,
+        big_data_sizes={**record.big_data_sizes, key: len(data)},
+        big_data_digests={**record.big_data_digests, key: found},
+    )
 
 
-def without_item(record: AnyRecord, key: str) -> AnyRecord:
+def without_item(record: R, key: str) -> R:
     """Return the record without this item."""
     keys = tuple(k for k in record.big_data_names if k != key)
     if isinstance(record, Layer):
@@ -97,3 +87,19 @@ def without_item(record: AnyRecord, key: str) -> AnyRecord:
         big_data_sizes={k: v for k, v in record.big_data_sizes.items() if k != key},
         big_data_digests={k: v for k, v in record.big_data_digests.items() if k != key},
     )
+
+
+def remove_items(set_dir: str, record_id: str) -> None:
+    """Delete all big data of a record that is gone; none there is no error."""
+    try:
+        shutil.rmtree(os.path.join(set_dir, record_id))
+    except FileNotFoundError:
+        pass
+
+
+def remove_item(set_dir: str, record_id: str, key: str) -> None:
+    """Delete one item's file; not there is no error."""
+    try:
+        os.unlink(item_path(set_dir, record_id, key))
+    except FileNotFoundError:
+        pass

@@ -55,7 +55,8 @@ class MountTable:
         except FileNotFoundError:
             return _NONE
         try:
-            entries = records.decode(data or b"[]", list[MountEntry] | None) or []
+            empty = data in (b"", b"null")
+            entries = [] if empty else records.decode(data, list[MountEntry])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreDamaged(self.path, str(error)) from None
         return {entry.id: entry for entry in entries if entry.path and entry.count > 0}

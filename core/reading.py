@@ -5,8 +5,8 @@ One kind of record as it was read: immutable, indexed, decoded one record at a t
     volatile-layers.json ──► Part ─────────────┼──► Records   (ids, names, look-up)
     <additional store>/layers.json ──► Part ───┘
 
-A *raw* is a record's own bytes, a slice of the file. A *head* is what look-ups and relations need of
-every record; everything else is decoded when somebody asks for that one record.
+A *raw* is a record's own bytes, a slice of the file. A *head* is what look-ups and relations need
+of every record; everything else is decoded when somebody asks for that one record.
 """
 
 import os
@@ -245,9 +245,14 @@ class Records(Generic[R]):
         try:
             return records.decode(raw, self.kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StoreDamaged(
-                part.source.path, f"record {record_id}: {_reason(error)}"
-            ) from None
+            raise StoreDamaged(part.source.path, f"record {record_id}: {_reason(error)}") from None
+
+    def one(self, record_id: str) -> R:
+        """Return the record of an ID that is known to be there; KeyError if it is not."""
+        record = self.get(record_id)
+        if record is None:
+            raise KeyError(record_id)
+        return record
 
     def problem(self, record_id: str) -> StoreError | None:
         """Return why the record can't be decoded, or None."""

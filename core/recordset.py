@@ -139,8 +139,7 @@ class Edit(Generic[R]):
     def replace(self, new: R) -> None:
         """Put `new` in the place of the record with its ID."""
         index, at = self._find(new.id)
-        old = self.records.get(new.id)
-        assert old is not None
+        old = self.records.one(new.id)
         raw = records.edited(self._parts[index].raws[at], old, new)
         raws, heads = list(self._parts[index].raws), list(self._parts[index].heads)
         raws[at], heads[at] = Raw(raw), records.decode(raw, Head)
@@ -205,6 +204,5 @@ class Edit(Generic[R]):
             names = fresh.names_of(record_id)
             kept = tuple(dict.fromkeys(n for n in names if by_name[n] == record_id))
             if kept != names:
-                record = fresh.get(record_id)
-                assert record is not None
+                record = fresh.one(record_id)
                 self.replace(msgspec.structs.replace(record, names=kept))

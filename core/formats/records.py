@@ -169,7 +169,7 @@ def _splice(new: Record, old: Record | None, raws: dict[str, Raw]) -> bytes:
 
 
 def encode_value(value: object) -> bytes:
-    """Return JSON as Go's encoder writes it: map keys sorted, `<`, `>`, `&` and U+2028/9 escaped."""
+    """Return JSON as Go's encoder writes it: map keys sorted; `<`, `>`, `&`, U+2028/9 escaped."""
     data = msgspec.json.encode(value, order="deterministic")
     # These bytes stand for themselves only inside strings, so a plain replace is exact.
     for plain, escaped in _ESCAPES:

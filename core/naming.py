@@ -1,0 +1,145 @@
+"""
+Names of objects: unique within a kind, taken away by whoever sets them, refused only at creation.
+
+Source: containers/storage, store.go updateNames; spec 5.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from holdfs.core.errors import (
+    ContainerNotKnown,
+    DuplicateId,
+    DuplicateName,
+    ImageNotKnown,
+    InvalidValue,
+    LayerNotKnown,
+    NotKnown,
+)
+from holdfs.core.formats.records import Image, R
+from holdfs.core.reading import Records
+from holdfs.core.recordset import Edit
+
+
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """
+    Return the names without doubles, first occurrences kept.
+
+    Raises:
+        InvalidValue: One can't be written as JSON text.
+    """
+    result = tuple(dict.fromkeys(names))
+    for name in result:
+        if not name.isprintable():
+            check_text(name)
+    return result
+
+
+def check_text(text: str) -> str:
+    """Return `text` if it is valid Unicode, which JSON needs; else raise InvalidValue."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"{text!r} is not valid UTF-8") from error
+    return text
+
+
+def check_free(records: Records[R], kind: str, record_id: str, names: Sequence[str]) -> None:
+    """
+    Raise unless a new record may have this ID (if not empty) and these names.
+
+    Raises:
+        DuplicateId, DuplicateName: In the Go tools' words for the kind.
+        InvalidValue: The ID can't name a directory.
+    """
+    if record_id:
+        _check_id(record_id)
+        # An additional store may have the same ID: the new record shadows it.
+        if record_id in records and not records.is_read_only(record_id):
+            wrapped = f'an image with ID "{record_id}" already exists: ' if kind == "image" else ""
+            raise DuplicateId(
+                f"there is a {kind} {record_id} already",
+                words=f"{wrapped}{DuplicateId.base_words}",
+            )
+    for name in names:
+        owner = records.by_name.get(name)
+        if owner is not None and not records.is_read_only(owner):
+            raise DuplicateName(
+                f"{kind} {owner} has the name {name!r}; choose another, or drop it there first",
+                words=_NAME_IN_USE.get(kind, "{}").format(
+                    DuplicateName.base_words, name=name, owner=owner
+                ),
+            )
+
+
+_UNKNOWN: dict[str, type[NotKnown]] = {
+    "layer": LayerNotKnown,
+    "image": ImageNotKnown,
+    "container": ContainerNotKnown,
+}
+_NAME_IN_USE = {
+    "image": 'image name "{name}" is already associated with image "{owner}": {}',
+    "container": 'the container name "{name}" is already in use by {owner}. You have to remove '
+    "that container to be able to reuse that name: {}",
+}
+
+
+def _check_id(record_id: str) -> None:
+    if "\0" in record_id or any(part in ("", ".", "..") for part in record_id.split("/")):
+        raise InvalidValue(f"{record_id!r} can't be an ID: it would not name one directory")
+    if "/" in record_id:
+        raise InvalidValue(f"{record_id!r} can't be an ID: it holds a slash")
+
+
+def set_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[str, ...]:
+    """
+    Give the record exactly these names, taken from whoever has them, and return them.
+
+    An image's history gets each of them at its front, so the last one is first there.
+    """
+    wanted = distinct(names)
+    for name in wanted:
+        owner = edit.records.by_name.get(name)
+        if owner is not None and owner != record_id and not edit.records.is_read_only(owner):
+            loser = edit.records.one(owner)
+            kept = tuple(other for other in _names(loser) if other not in wanted)
+            edit.replace(msgspec.structs.replace(loser, names=kept))
+    record = edit.records.one(record_id)
+    changed = msgspec.structs.replace(record, names=wanted)
+    if isinstance(changed, Image):
+        history = dict.fromkeys((*reversed(wanted), *changed.names_history))
+        changed = msgspec.structs.replace(changed, names_history=tuple(history))
+    if changed != record:
+        edit.replace(changed)
+    return wanted
+
+
+def add_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Give the record these names before its own, and return all of them."""
+    return set_names(edit, record_id, (*names, *edit.records.names_of(record_id)))
+
+
+def remove_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Take these names from the record, which may not have them, and return what is left."""
+    dropped = frozenset(names)
+    old = edit.records.names_of(record_id)
+    return set_names(edit, record_id, (name for name in old if name not in dropped))
+
+
+def _names(record: R) -> tuple[str, ...]:
+    names: tuple[str, ...] = record.names  # type: ignore[attr-defined]  # each kind has them
+    return names
+
+
+def rename(edit: Edit[R], kind: str, old: str, new: str, *, replace: bool) -> str:
+    """Put the name `new` where `old` is in its owner's list, and return the owner's full ID."""
+    owner = edit.records.by_name.get(old)
+    if owner is None:
+        raise _UNKNOWN[kind](old)
+    holder = edit.records.by_name.get(new)
+    if holder is not None and holder != owner and not replace:
+        check_free(edit.records, kind, "", (new,))
+    wanted = (new if name == old else name for name in edit.records.names_of(owner))
+    set_names(edit, owner, wanted)
+    return owner
