@@ -12,14 +12,18 @@ import time
 
 from holdfs.core.errors import InvalidValue
 
-#: What Go's decoder takes: 'T' and a zone are needed, a comma may stand for the fraction's point.
+_LEAP_YEAR = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
+_EXISTS = (
+    r"(?!0000)(?:[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    rf"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)|{_LEAP_YEAR}-02-29)T"
+)
+#: What Go's decoder takes: a day that exists, 'T' and a zone; a comma may stand for the point.
 PATTERN = (
-    r"^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
-    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$"
+    rf"^(?={_EXISTS})([0-9]{{4}})-([0-9]{{2}})-([0-9]{{2}})"
+    r"T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:[.,]([0-9]+))?"
+    r"(?:Z|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))\Z"
 )
-_FIELDS = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
-)
+_FIELDS = re.compile(PATTERN)
 
 ZERO = "0001-01-01T00:00:00Z"
 
@@ -31,7 +35,7 @@ def parse_time(text: str) -> int:
     Raises:
         InvalidValue: No RFC 3339 time with a zone.
     """
-    match = _FIELDS.fullmatch(text)
+    match = _FIELDS.match(text)
     if match is None:
         raise InvalidValue(f"{text!r} is no RFC 3339 time with a time zone")
     year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
