@@ -47,6 +47,9 @@ def main() -> int:
         output.discard_stdout()
         output.err(f"write /dev/stdout: {failure.words(error)}\n")
         return FAILED
+    except Exception as error:
+        output.err(f"{failure.words(error)}\n")
+        return FAILED
     return status
 
 
@@ -184,7 +187,7 @@ class Settings:
             return options
         from dataclasses import replace
 
-        return replace(options, **changes)  # type: ignore[arg-type]
+        return replace(options, **changes)
 
     def _changes(self, options: StoreOptions) -> dict[str, object]:
         given = self.given

@@ -118,7 +118,7 @@ COMMANDS: Final = (
             JSON,
             Option("--label", "-l", kind="text", help="Mount Label"),
             # Contract: taken and not used, as by the original.
-            Option("--opt", "-o", kind="list", help="Mount Options"),
+            Option("--opt", "-o", kind="text", help="Mount Options"),
             Option("--read-only", "--ro", "-r", help="Mount image readonly"),
         ),
         min_args=1,
