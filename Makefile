@@ -1,0 +1,68 @@
+# On a fresh Debian 12, as root, each of these installs what it needs; each can be run again.
+#
+#   make install   holdfs and holdctl in .venv/bin
+#   make demo      shows a store as a tree and leaves it mounted
+#   make test      all checks and tests, with the real tools
+#   make lint      the formatter, the linter and the type checker
+#   make bench     how fast it is, against the real tools
+
+# Debian's own: another one in PATH may lack headers or be too old.
+PYTHON ?= /usr/bin/python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install -q --retries 10 --no-build-isolation
+
+PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-dev fuse3 \
+	ca-certificates
+DEMO_PACKAGES := busybox-static
+PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun btrfs-progs xfsprogs \
+	busybox-static
+
+# Directories too: a module that is gone has to go from .venv as well.
+SOURCES := pyproject.toml setup.py $(shell find native drivers core fusefs \
+	-name __pycache__ -prune -o -name _native.c -prune -o \
+	\( -type d -o -name '*.py' -o -name '*.[ch]' -o -name py.typed \) -print)
+
+# Two apt-get or pip at once are in each other's way.
+.NOTPARALLEL:
+.PHONY: install demo test lint bench packages demo-packages peer-packages venv dev
+
+install: .venv/installed
+
+demo: demo-packages install
+	@$(BIN)/python .make/demo.py
+
+test: peer-packages dev
+	$(BIN)/python -m pytest
+
+lint: dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+bench: peer-packages dev
+	$(BIN)/python -m tests.bench
+
+packages:
+	@.make/packages $(PACKAGES)
+
+demo-packages:
+	@.make/packages $(DEMO_PACKAGES)
+
+peer-packages:
+	@.make/packages $(PEER_PACKAGES)
+
+venv: packages
+	@.make/venv $(PYTHON)
+
+dev: .venv/installed-dev
+
+# setuptools reuses build/, with what was deleted since.
+.venv/installed: $(SOURCES) | venv
+	rm -rf build
+	$(PIP_INSTALL) .
+	@touch $@
+
+.venv/installed-dev: $(SOURCES) | venv
+	rm -rf build
+	$(PIP_INSTALL) '.[dev]'
+	@touch $@ .venv/installed
