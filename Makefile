@@ -9,7 +9,7 @@
 # Debian's own: another one in PATH may lack headers or be too old.
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
-PIP_INSTALL := $(BIN)/python -m pip install -q --retries 10 --no-build-isolation
+PIP_INSTALL := $(BIN)/python -m pip install -q --retries 10
 
 PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-dev fuse3 \
 	ca-certificates
@@ -54,15 +54,20 @@ peer-packages:
 venv: packages
 	@.make/venv $(PYTHON)
 
-dev: .venv/installed-dev
+dev: install .venv/dev-requirements
 
-# setuptools reuses build/, with what was deleted since.
-.venv/installed: $(SOURCES) | venv
-	rm -rf build
-	$(PIP_INSTALL) .
+# What others wrote comes first and by itself: the rest needs no network then, and is quick.
+.venv/requirements: pyproject.toml | venv
+	$(BIN)/python .make/requirements.py >$@.txt
+	$(PIP_INSTALL) -r $@.txt
 	@touch $@
 
-.venv/installed-dev: $(SOURCES) | venv
-	rm -rf build
-	$(PIP_INSTALL) '.[dev]'
-	@touch $@ .venv/installed
+.venv/dev-requirements: pyproject.toml | venv
+	$(BIN)/python .make/requirements.py dev >$@.txt
+	$(PIP_INSTALL) -r $@.txt
+	@touch $@
+
+.venv/installed: $(SOURCES) .venv/requirements | venv
+	@rm -rf build # setuptools reuses it, with what was deleted since
+	$(PIP_INSTALL) --no-build-isolation --no-deps .
+	@touch $@
