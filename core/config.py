@@ -12,7 +12,7 @@ holds to the letter (spec, cli 1.3; store-format 11).
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfs.core.conffiles import Settings, home_directory, read_settings
@@ -123,6 +123,35 @@ def load_options(
         additional_image_stores=tuple(_image_stores(driver, driver_options)),
         rootless=per_user,
         warnings=configured.warnings,
+    )
+
+
+def overridden(
+    options: StoreOptions,
+    *,
+    graph_root: str = "",
+    run_root: str = "",
+    driver: str = "",
+    more_driver_options: Sequence[str] = (),
+    image_store: str = "",
+    transient_store: bool = False,
+) -> StoreOptions:
+    """
+    Return the options changed where something is given, all else left as it was decided.
+
+    This is what the Go tools' command line does with options behind the command's name.
+    """
+    driver = _plain_name(driver) or options.driver
+    driver_options = (*options.driver_options, *more_driver_options)
+    return replace(
+        options,
+        graph_root=os.path.abspath(graph_root) if graph_root else options.graph_root,
+        run_root=os.path.abspath(run_root) if run_root else options.run_root,
+        driver=driver,
+        driver_options=driver_options,
+        image_store=os.path.abspath(image_store) if image_store else options.image_store,
+        additional_image_stores=tuple(_image_stores(driver, driver_options)),
+        transient_store=transient_store or options.transient_store,
     )
 
 

@@ -6,9 +6,11 @@ The store's own mounts: counted in a table that all tools share. Source: spec 10
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from holdfs.core.errors import LayerMounted, LayerNotKnown, NotKnown, StoreReadOnly
-from holdfs.core.formats.records import MountEntry
+from holdfs.core.errors import ImageNotKnown, LayerMounted, LayerNotKnown, NotKnown, StoreReadOnly
+from holdfs.core.formats.records import Layer, MountEntry
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.sets import Sets
 from holdfs.drivers.base import MountOptions
@@ -25,29 +27,48 @@ class Mounting(Sets):
             LayerNotKnown: `ref` is neither.
             StoreReadOnly: The layer belongs to an additional store.
         """
+        with self._mounting():
+            return self._count_mount(*self._mountable(ref, label))
+
+    def mount_image(self, ref: str, *, label: str = "") -> str:
+        """
+        Mount an image's top layer read-only once more and return the mount point.
+
+        A layer that is mounted already is taken as it is: its mount point is the same one.
+
+        Raises:
+            ImageNotKnown: `ref` is no image.
+            LayerNotKnown: The image has no layer.
+            StoreReadOnly: The layer belongs to an additional store.
+        """
+        with self._mounting():
+            layer_id = self.image_layer(ref)
+            layer = self._own_layer(layer_id)
+            options = MountOptions(read_only=True, label=label or layer.mount_label)
+            return self._count_mount(layer_id, options)
+
+    @contextmanager
+    def _mounting(self) -> Iterator[None]:
         # storage.lock is held around mounting so that nobody shuts the driver down meanwhile.
         with self.graph_lock.writing(), self.layers.lock.writing():
-            layer_id, options = self._mountable(ref, label)
-            with self.mount_table.edit() as table:
-                known = table.get(layer_id)
-                if known is not None and self.driver.is_mounted(layer_id):
-                    path = known.path
-                else:
-                    path = self.driver.mount(layer_id, options)
-                # The old count goes on even if the kernel has lost the mount: others count on it.
-                count = known.count if known is not None else 0
-                table[layer_id] = MountEntry(id=layer_id, path=path, count=count + 1)
+            yield
+
+    def _count_mount(self, layer_id: str, options: MountOptions) -> str:
+        with self.mount_table.edit() as table:
+            known = table.get(layer_id)
+            if known is not None and self.driver.is_mounted(layer_id):
+                path = known.path
+            else:
+                path = self.driver.mount(layer_id, options)
+            # The old count goes on even if the kernel has lost the mount: others count on it.
+            count = known.count if known is not None else 0
+            table[layer_id] = MountEntry(id=layer_id, path=path, count=count + 1)
         return path
 
     def _mountable(self, ref: str, label: str) -> tuple[str, MountOptions]:
         layer_id = self.layer_of(ref)
+        layer = self._own_layer(layer_id)
         snapshot = self.snapshot()
-        if snapshot.layers.is_read_only(layer_id):
-            raise StoreReadOnly(
-                f"layer {layer_id} belongs to an additional store and can't be mounted",
-                words=f"mounting read/only store images is not allowed: {StoreReadOnly.base_words}",
-            )
-        layer = snapshot.layers.one(layer_id)
         flags = {}
         for container_id in snapshot.containers_on(layer_id)[:1]:
             container = snapshot.containers.one(container_id)
@@ -58,6 +79,34 @@ class Mounting(Sets):
             label=label or layer.mount_label,
             volatile=flags.get("Volatile") is True and not self.options.disable_volatile,
         )
+
+    def _own_layer(self, layer_id: str) -> Layer:
+        layers = self.snapshot().layers
+        if layers.is_read_only(layer_id):
+            raise StoreReadOnly(
+                f"layer {layer_id} belongs to an additional store and can't be mounted",
+                words=f"mounting read/only store images is not allowed: {StoreReadOnly.base_words}",
+            )
+        return layers.one(layer_id)
+
+    def image_layer(self, ref: str) -> str:
+        """
+        Return the full ID of an image's top layer, the copy without ID maps if there are several.
+
+        Raises:
+            ImageNotKnown: `ref` is no image.
+            LayerNotKnown: It has no layer, or one that is gone.
+        """
+        snapshot = self.snapshot()
+        try:
+            image = snapshot.images.head(self.full_id("images", snapshot.images, ref))
+        except ImageNotKnown as error:
+            words = f'locating image with ID "{ref}": {error.words}'
+            raise ImageNotKnown(ref, words=words) from error
+        layers = [i for i in (image.layer, *image.mapped_layers) if i in snapshot.layers]
+        if not layers:
+            raise LayerNotKnown(image.layer)
+        return next((i for i in layers if not snapshot.layers.one(i).uidmap), layers[0])
 
     def layer_of(self, ref: str) -> str:
         """
