@@ -45,9 +45,7 @@ def unmount(store: Store, given: Given, arguments: list[str]) -> int:
     for ref in arguments:
         problem = ""
         try:
-            if not store.unmount(ref, force=given.flag("force")):
-                # Contract: this line is there with --json, too.
-                output.out(f"{ref} mountpoint unmounted\n")
+            _unmount_one(store, ref, given.flag("force"))
         except Exception as error:
             problem = _expected_words(error)
         results.append((ref, problem))
@@ -61,6 +59,24 @@ def unmount(store: Store, given: Given, arguments: list[str]) -> int:
             if problem:
                 output.err(f"{problem} while unmounting {ref}\n")
     return 1 if any(problem for _, problem in results) else 0
+
+
+def _unmount_one(store: Store, ref: str, force: bool) -> None:
+    from holdfs.core.errors import LayerNotKnown, NotKnown
+
+    try:
+        is_mounted = store.unmount(ref, force=force)
+    except LayerNotKnown as unknown:
+        try:
+            layer_id = store.image_layer(ref)
+        except NotKnown:
+            raise unknown from None
+        # Contract: of an image nothing is said.
+        store.unmount(layer_id, force=force)
+        return
+    if not is_mounted:
+        # Contract: this line is there with --json, too.
+        output.out(f"{ref} mountpoint unmounted\n")
 
 
 def _expected_words(error: Exception) -> str:

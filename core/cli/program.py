@@ -14,6 +14,7 @@ import sys
 
 from holdfs.core.cli import failure, output, table, usage
 from holdfs.core.cli.options import Given, HelpRequested, UsageError, parse
+from holdfs.core.cli.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Final, TypeAlias
 
     from holdfs.core.cli.options import Option
-    from holdfs.core.config import StoreOptions
     from holdfs.core.store import Store
 
     #: What a command is: it prints, and returns the exit status.
@@ -142,91 +142,6 @@ def _open_store(settings: Settings) -> Store:
     from holdfs.core.store import Store
 
     return Store.open(options)
-
-
-class Settings:
-    """
-    Which store is meant: the global options, and the configuration where it has a say.
-
-    With any of `EXPLICIT` before the command's name, the configuration gives no more than a missing
-    root. With none of them it gives everything, and what follows the command's name changes that.
-    Either way it is read, and one that is broken is an error for every command that opens a store.
-    """
-
-    EXPLICIT = ("graph", "run", "storage-driver", "storage-opt")
-
-    def __init__(self, given: Given) -> None:
-        self._is_explicit = any(given.text(key) or given.entries(key) for key in self.EXPLICIT)
-        if not self._is_explicit:
-            # Contract: these count only beside one of the four.
-            given.set_text("image-store", "")
-            given.set_flag("transient-store", False)
-        self.given = given
-
-    def resolved(self) -> StoreOptions:
-        """
-        Return the options that the store is to be opened with.
-
-        Raises:
-            ConfigError, OSError: The configuration can't be read.
-        """
-        from holdfs.core.config import load_options
-
-        given = self.given
-        if self._is_explicit:
-            options = load_options(
-                graph_root=given.text("graph"),
-                run_root=given.text("run"),
-                driver=given.text("storage-driver"),
-                driver_options=given.entries("storage-opt"),
-            )
-        else:
-            options = load_options()
-        changes = self._changes(options)
-        if not changes:
-            return options
-        from dataclasses import replace
-
-        return replace(options, **changes)
-
-    def _changes(self, options: StoreOptions) -> dict[str, object]:
-        given = self.given
-        changes: dict[str, object] = {}
-        if image_store := given.text("image-store"):
-            changes["image_store"] = os.path.abspath(image_store)
-        if given.flag("transient-store"):
-            changes["transient_store"] = True
-        if self._is_explicit:
-            return changes
-        for key, field in (("graph", "graph_root"), ("run", "run_root")):
-            if root := given.text(key):
-                changes[field] = os.path.abspath(root)
-        if driver := given.text("storage-driver"):
-            changes["driver"] = driver
-        if entries := given.entries("storage-opt"):
-            changes["driver_options"] = (*options.driver_options, *entries)
-        return changes
-
-    def show(self) -> None:
-        """Put the configuration's values where nothing is given, for the help to show."""
-        if self._is_explicit:
-            return
-        from holdfs.core.config import load_options
-
-        given = self.given
-        try:
-            options = load_options()
-        except Exception:
-            return  # help is no place to complain of it
-        for key, value in (
-            ("graph", options.graph_root),
-            ("run", options.run_root),
-            ("image-store", options.image_store),
-            ("storage-driver", options.driver),
-        ):
-            if not given.text(key):
-                given.set_text(key, value)
-        given.add_entries("storage-opt", options.driver_options)
 
 
 def _refuse_global(
