@@ -70,6 +70,15 @@ class Given:
     def add_entries(self, key: str, values: Sequence[str]) -> None:
         self._lists.setdefault(key, []).extend(values)
 
+    def copy(self) -> Given:
+        """Return the values as they are now, for further changes apart from these."""
+        other = Given()
+        other._flags.update(self._flags)
+        other._texts.update(self._texts)
+        for key, values in self._lists.items():
+            other.add_entries(key, values)
+        return other
+
     def shown(self, option: Option) -> str:
         """Return the value as the help shows it; "" where it shows none."""
         if option.kind == "flag":

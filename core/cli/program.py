@@ -57,19 +57,19 @@ def run(words: Sequence[str]) -> int:
     """Run one command line, given without the program's name, and return the exit status."""
     given = Given()
     if not words:
-        _say_usage(usage.general(), table.GLOBAL_OPTIONS, given)
+        _say_usage(usage.general(), table.GLOBAL_OPTIONS)
         return FAILED
     options = (*table.GLOBAL_OPTIONS, table.HELP)
     try:
         rest = parse(words, options, given)
     except (UsageError, HelpRequested) as error:
-        return _refuse_global(error, options, given)
+        return _refuse_global(error, options)
     if given.flag("help"):
-        output.out(usage.general() + usage.option_list(options, Given()))
+        output.out(usage.general() + usage.option_list(options))
         return 0
     settings = Settings(given)
     if not rest:
-        _say_usage(usage.general(), options, given)
+        _say_usage(usage.general(), options)
         return FAILED
     word, *rest = rest
     command = table.find(word)
@@ -82,10 +82,11 @@ def run(words: Sequence[str]) -> int:
 def _run_command(command: table.Command, word: str, words: list[str], settings: Settings) -> int:
     given = settings.given
     options = (*table.GLOBAL_OPTIONS, *command.options)
+    # Contract: the help shows what was set before the command's name.
+    before = given.copy()
 
     def say_usage() -> None:
-        settings.show()
-        _say_usage(usage.command(word, command), options, given)
+        _say_usage(usage.command(word, command), options, settings.shown(before))
 
     try:
         arguments = parse(words, options, given)
@@ -144,18 +145,16 @@ def _open_store(settings: Settings) -> Store:
     return Store.open(options)
 
 
-def _refuse_global(
-    error: UsageError | HelpRequested, options: Sequence[Option], given: Given
-) -> int:
+def _refuse_global(error: UsageError | HelpRequested, options: Sequence[Option]) -> int:
     said = "flag: help requested"
     if isinstance(error, UsageError):
         said = error.messages[-1]
     if not isinstance(error, UsageError) or error.wants_usage:
-        _say_usage(usage.general(), options, given)
+        _say_usage(usage.general(), options)
     if isinstance(error, UsageError):
         _say_errors(error, table.PROGRAM)
     output.out(f"{said} while parsing arguments (1)\n")
-    _say_usage(usage.general(), options, given)
+    _say_usage(usage.general(), options)
     return FAILED
 
 
@@ -164,9 +163,9 @@ def _say_errors(error: UsageError, program: str) -> None:
         output.err(f"{message}\nSee '{program} --help'.\n")
 
 
-def _say_usage(head: str, options: Sequence[Option], given: Given) -> None:
+def _say_usage(head: str, options: Sequence[Option], shown: Given | None = None) -> None:
     output.out(head)
-    output.err(usage.option_list(options, given))
+    output.err(usage.option_list(options, shown))
 
 
 def _explain(error: Exception, given: Given) -> None:

@@ -57,23 +57,21 @@ class Settings:
             transient_store=given.flag("transient-store"),
         )
 
-    def show(self) -> None:
-        """Put the configuration's values where nothing is given, for the help to show."""
+    def shown(self, given: Given) -> Given:
+        """Return what a command's help shows: what is given, or else configured."""
+        shown = given.copy()
         if self._is_explicit:
-            return
+            return shown
         from holdfs.core.config import load_options
 
-        given = self.given
         try:
             options = load_options()
         except Exception:
-            return  # help is no place to complain of it
-        for key, value in (
-            ("graph", options.graph_root),
-            ("run", options.run_root),
-            ("image-store", options.image_store),
-            ("storage-driver", options.driver),
-        ):
-            if not given.text(key):
-                given.set_text(key, value)
-        given.add_entries("storage-opt", options.driver_options)
+            return shown  # help is no place to complain of it
+        shown.set_text("graph", options.graph_root)
+        shown.set_text("run", options.run_root)
+        shown.set_text("image-store", options.image_store)
+        shown.set_flag("transient-store", options.transient_store)
+        shown.set_text("storage-driver", options.driver)
+        shown.add_entries("storage-opt", options.driver_options)
+        return shown

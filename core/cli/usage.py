@@ -17,12 +17,13 @@ from __future__ import annotations
 import os
 
 from holdfs.core.cli import table
+from holdfs.core.cli.options import Given
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfs.core.cli.options import Given, Option
+    from holdfs.core.cli.options import Option
 
 #: The option column is at least this wide, as in Go's tabwriter set-up.
 _MIN_COLUMN = 20
@@ -42,11 +43,12 @@ def command(word: str, entry: table.Command) -> str:
     return f"Usage: {table.PROGRAM} {word} {entry.synopsis}\n\n{entry.summary}\n\nOptions:\n"
 
 
-def option_list(options: Sequence[Option], given: Given) -> str:
-    """Return the options sorted by name, each with the value it has now."""
+def option_list(options: Sequence[Option], shown: Given | None = None) -> str:
+    """Return the options sorted by name, each with its value in `shown`; None for no values."""
+    shown = shown or Given()
     lines = []
     for option in sorted(options, key=lambda option: option.key):
-        value = _homely(given.shown(option))
+        value = _homely(shown.shown(option))
         names = ", ".join(option.names)
         lines.append((f"  {names}={value}" if value else f"  {names}", option.help))
     column = max(_MIN_COLUMN, *(len(left) + 3 for left, _ in lines))

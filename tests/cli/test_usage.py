@@ -1,0 +1,150 @@
+"""
+Help and wrong command lines, beside the real tool: the same texts, streams and exit statuses.
+
+Differences, by name: the program's name; options and commands that 1.43 lacks or that are not built
+yet; how wide the columns are, which follows from the longest option.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.holdctl import Holdctl
+from tests.conftest import GraphRun
+from tests.needs import needs
+from tests.peers import GoStore, Peer
+
+#: Options that 1.43 doesn't have, and the new name of one that it has.
+NEWER = ("--image-store", "--transient-store", "--quick")
+SHARED = {"containers", "images", "layers", "mount", "unmount", "status", "version"}
+
+WRONG = [
+    [],
+    ["--help"],
+    ["-h"],
+    ["--help=false"],
+    ["--debug"],
+    ["--nope"],
+    ["--nope", "layers"],
+    ["-jh"],
+    ["--graph"],
+    ["--debug=maybe", "layers"],
+    ["nope"],
+    [""],
+    ["-"],
+    ["--", "nope"],
+    ["Layers"],
+    ["layer-s", "--help"],
+    ["layers", "--help"],
+    ["layers", "-h"],
+    ["layers", "-help"],
+    ["layers", "--help=false"],
+    ["layers", "--nope"],
+    ["layers", "--nope=x"],
+    ["layers", "-z"],
+    ["layers", "-jz"],
+    ["layers", "-jh"],
+    ["layers", "-tg"],
+    ["layers", "-gDIR"],
+    ["layers", "--=x"],
+    ["layers", "-=x"],
+    ["layers", "---json"],
+    ["layers", "--json=maybe"],
+    ["layers", "--json="],
+    ["layers", "-j=maybe"],
+    ["layers", "--graph"],
+    ["layers", "-jt", "--graph", "/else", "--help"],
+    ["images", "--help"],
+    ["images", "-j", "-h"],
+    ["containers", "--help"],
+    ["status", "--help"],
+    ["version", "--help"],
+    ["mount"],
+    ["mount", "--"],
+    ["mount", "--help"],
+    ["mount", "-l"],
+    ["mount", "-j"],
+    ["unmount"],
+    ["umount"],
+    ["umount", "-f"],
+    ["umount", "--help"],
+    ["unmount", "--nope"],
+]
+
+
+def outcome(tool: Peer, words: list[str], roots: list[str]) -> tuple[int, list[str], list[str]]:
+    """Return the exit status and, line by line and made comparable, what was printed where."""
+    done = subprocess.run(
+        [tool.program, *roots, *words], capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.returncode, comparable(done.stdout), comparable(done.stderr)
+
+
+def comparable(text: str) -> list[str]:
+    lines = []
+    for line in text.replace("containers-storage", "holdctl").split("\n"):
+        option = line.strip().partition(" ")[0].rstrip(",").partition("=")[0]
+        command = re.fullmatch(r"  ([a-z-]+) {2,}\S.*", line)
+        if option in NEWER or (command and command[1] not in SHARED):
+            continue
+        lines.append(re.sub(r"(?<=\S) {2,}", "  ", line).replace("--read-only, ", ""))
+    return lines
+
+
+@needs("containers-storage")
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+@pytest.mark.parametrize("with_roots", [True, False], ids=["roots", "no roots"])
+def test_usage_and_its_errors_are_those_of_the_real_tool(
+    graph_run: GraphRun, words: list[str], with_roots: bool
+) -> None:
+    roots = ["--graph", graph_run.graph, "--run", graph_run.run] if with_roots else []
+
+    expected = outcome(GoStore(*graph_run), words, roots)
+    found = outcome(Holdctl(*graph_run), words, roots)
+
+    assert expected == found
+
+
+def test_options_are_sorted_and_show_what_was_set_before_the_command(graph_run: GraphRun) -> None:
+    tool = Holdctl(*graph_run, driver="vfs", options=["a=b", "c"])
+
+    said = tool.run("layers", "--tree", "--json=false", "--help", check=False)
+
+    assert 125 == said.returncode
+    assert "Usage: holdctl layers [options [...]]\n\nList layers\n\nOptions:\n" == said.stdout
+    width = len(f"  --graph, -g={graph_run.graph}") + 4
+    shown = [(line[:width].strip(), line[width:]) for line in said.stderr.split("\n")[1:-1]]
+    assert [
+        ("--debug, -D", "Print debugging information"),
+        (f"--graph, -g={graph_run.graph}", "Root of the storage tree"),
+        ("--image-store", "Root of the image store, separate from the storage tree"),
+        ("--json, -j", "Prefer JSON output"),
+        ("--quick, -q", "Only print IDs"),
+        (f"--run, -R={graph_run.run}", "Root of the runtime state tree"),
+        ("--storage-driver, -s=vfs", "Storage driver to use ($STORAGE_DRIVER)"),
+        ("--storage-opt=[a=b c]", "Set storage driver options ($STORAGE_OPTS)"),
+        ("--transient-store", "Keep container records in the runtime state tree"),
+        ("--tree, -t", "Use a tree"),
+    ] == shown
+
+
+def test_the_home_directory_is_shown_as_a_tilde(graph_run: GraphRun) -> None:
+    tool = Holdctl(*graph_run)
+
+    said = tool.run(
+        "layers", "--help", check=False, env={"HOME": graph_run.graph.rpartition("/")[0]}
+    )
+
+    assert "--graph, -g=~/graph " in said.stderr
+
+
+def test_a_wrong_command_line_leaves_no_trace_on_disk(graph_run: GraphRun) -> None:
+    tool = Holdctl(f"{graph_run.graph}/new", f"{graph_run.run}/new")
+
+    for words in WRONG[1:]:
+        tool.run(*words, check=False)
+
+    assert not list(Path(graph_run.graph).iterdir())
+    assert not list(Path(graph_run.run).iterdir())
