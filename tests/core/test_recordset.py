@@ -163,7 +163,10 @@ def test_a_damaged_file_is_refused_with_its_place_and_not_written_over(disk: Dis
     damage = images.current().damage
     assert damage is not None
     assert (str(disk.json), len(damaged)) == (damage.path, damage.position)
-    with pytest.raises(StoreDamaged, match="images.json is damaged at byte"), images.edit() as edit:
+    with (
+        pytest.raises(StoreDamaged, match=r"images\.json is damaged at byte"),
+        images.edit() as edit,
+    ):
         edit.add(_image(B))
     assert damaged == disk.json.read_bytes()
     assert b"" == disk.lock.read_bytes()
@@ -261,7 +264,8 @@ def test_two_processes_lose_no_change(disk: Disk) -> None:
         "from holdfs.core.reading import Source\n"
         "from holdfs.core.recordset import RecordSet\n"
         "top, prefix = sys.argv[1:]\n"
-        "images = RecordSet(Image, LockFile(top + '/images.lock'), [Source(top + '/images.json')])\n"
+        "lock, source = LockFile(top + '/images.lock'), Source(top + '/images.json')\n"
+        "images = RecordSet(Image, lock, [source])\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "for i in range(100):\n"
         "    with images.edit() as edit:\n"
