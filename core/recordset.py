@@ -72,6 +72,10 @@ class RecordSet(Generic[R]):
         parts = []
         for index, source in enumerate(self.sources):
             part = known.parts[index] if known is not None else None
+            # A new token means that some file was written, and its stat can't be trusted to show
+            # it: two quick renames give the first inode number back, within one tick of mtime.
+            if known is not None and known.token != token and not source.read_only:
+                part = None
             if part is None or part.signature != stat_signature(source.path):
                 part = read_part(source)
             parts.append(part)

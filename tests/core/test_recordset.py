@@ -316,3 +316,20 @@ def test_look_up_takes_id_then_name_then_unique_prefix(
     lines += [_line("with blank"), _line("dd11"), _line("eeee", "dd")]
     disk.json.write_bytes(b"[" + b",".join(lines) + b"]")
     assert found == disk.open().current().resolve(ref)
+
+
+def test_a_change_that_leaves_the_stat_as_it_was_is_seen_by_its_token(disk: Disk) -> None:
+    # Three writers within one tick of the clock: the third file has the first one's inode number.
+    images = disk.open()
+    with images.edit() as edit:
+        edit.add(_image(A, "one"))
+    before = disk.json.stat()
+    with disk.json.open("r+b") as file:
+        file.write(b"[" + _line(A, "two") + b"]")
+    os.utime(disk.json, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with disk.lock.open("r+b") as file:
+        file.write(b"x" * 64)
+
+    assert ("two",) == images.current().names_of(A)
+    with images.edit() as edit:
+        assert ("two",) == edit.records.names_of(A)
