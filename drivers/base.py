@@ -111,12 +111,12 @@ class Driver(Protocol):
     def diff_path(self, layer_id: str) -> str:
         """The directory that holds the layer's own changes; "" where the driver has none."""
 
-    def has_content(self, layer_id: str) -> bool:
+    def has_content(self, layer_id: str, parent_id: str = "") -> bool:
         """
         Whether anything was ever put in the layer that its parent does not show.
 
         Cheap where the driver can tell (overlay: an entry in the upper directory); a driver that
-        can't tell cheaply compares.
+        can't tell cheaply compares, and needs to know the parent for it.
         """
 
     def cleanup(self) -> None:

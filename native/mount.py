@@ -183,8 +183,8 @@ def overlay_data(names: Sequence[str], has_upper: bool, options: Sequence[str]) 
         parts += [f"upperdir={names[-2]}", f"workdir={names[-1]}"]
     for option in options:
         key, _, value = option.partition("=")
-        # Only here are commas between options, and a label has some of its own.
-        parts.append(f'{key}="{value}"' if "," in value else option)
+        # Only here are commas between options, and a label may have some of its own.
+        parts.append(f'{key}="{value}"' if key == "context" else option)
     return ",".join(parts)
 
 

@@ -1,1 +1,1 @@
-"""The overlay driver."""
+"""The overlay driver: kernel overlay mounts of layers' own changes."""

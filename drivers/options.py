@@ -1,0 +1,77 @@
+"""
+Driver options as the user gives them, "overlay.mountopt=nodev", sorted out for one driver.
+
+The text before the first dot names the driver the option is for; without it, or without a dot, the
+option is for whichever driver is used.
+Source: spec/cli.md 1.4, spec/store-format.md 11.2.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from holdfs.drivers.base import DriverError
+
+#: What the Go tools know as drivers; options of the others are left to them.
+KNOWN_DRIVERS: Final = ("aufs", "btrfs", "devicemapper", "overlay", "overlay2", "vfs", "zfs")
+
+_TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE: Final = ("0", "f", "F", "false", "FALSE", "False")
+
+
+class Option(NamedTuple):
+    """One option of a driver: its lower-case key without the driver's name, and the whole text."""
+
+    key: str
+    value: str
+    text: str
+
+
+def parse_options(driver: str, options: Sequence[str]) -> list[Option]:
+    """
+    Return the options that are for `driver`, in their order.
+
+    Raises:
+        DriverError: One has no "=", or is for a driver nobody knows.
+    """
+    mine = []
+    for text in options:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise DriverError(f"unable to parse key/value option: {text}")
+        key = key.strip().lower()
+        owner, dot, rest = key.partition(".")
+        if dot:
+            if owner and owner not in KNOWN_DRIVERS:
+                raise DriverError(f'unknown driver "{owner}" in option "{text}"')
+            if owner not in ("", driver, f"{driver}2"):
+                continue
+            key = rest
+        mine.append(Option(key, value.strip(), text))
+    return mine
+
+
+def unknown_option(option: Option) -> DriverError:
+    """Return the error for a key that the driver does not have."""
+    return DriverError(f'unknown option "{option.key}" ("{option.text}")')
+
+
+def refused_option(option: Option, what: str) -> DriverError:
+    """Return the error for an option that asks for something this driver does not do."""
+    return DriverError(f'option "{option.text}" asks for {what}, which is not supported')
+
+
+def parse_bool(option: Option) -> bool:
+    """
+    Return the option's value as the Go tools read it.
+
+    Raises:
+        DriverError: It is none of their words for true and false.
+    """
+    if option.value in _TRUE:
+        return True
+    if option.value in _FALSE:
+        return False
+    raise DriverError(
+        f'option "{option.text}" takes true or false',
+        words=f'strconv.ParseBool: parsing "{option.value}": invalid syntax',
+    )
