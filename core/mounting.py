@@ -5,6 +5,7 @@ The store's own mounts: counted in a table that all tools share. Source: spec 10
     unmount   count 1 → the driver unmounts; else count - 1
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from holdfs.core.formats.records import Layer, MountEntry
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.sets import Sets
 from holdfs.drivers.base import MountOptions
+from holdfs.native.mount import Expiry, umount_expire
 
 
 class Mounting(Sets):
@@ -148,6 +150,31 @@ class Mounting(Sets):
                 table.pop(layer_id, None)
         return False
 
+    def unmount_if_idle(self, ref: str) -> Expiry:
+        """
+        Undo one `mount` if nobody has a file or directory of it open.
+
+        Two calls, as the kernel's MNT_EXPIRE: the first says MARKED, the second unmounts unless
+        the mount was used in between. While others count it too, or if the driver mounts nothing,
+        giving the count back disturbs nobody, and is done at once.
+        """
+        with self.layers.lock.writing():
+            layer_id = self.layer_of(ref)
+            with self.mount_table.edit() as table:
+                known = table.get(layer_id)
+                if known is not None and known.count > 1:
+                    table[layer_id] = MountEntry(
+                        id=layer_id, path=known.path, count=known.count - 1
+                    )
+                    return Expiry.UNMOUNTED
+                if known is not None:
+                    outcome = _expire(known.path)
+                    if outcome is not Expiry.UNMOUNTED:
+                        return outcome
+                self.driver.unmount(layer_id)
+                table.pop(layer_id, None)
+        return Expiry.UNMOUNTED
+
     def mounted(self, ref: str) -> int:
         """Return how often the layer, or container's layer, is mounted by the store's table."""
         entry = self.mount_table.current().get(self.layer_of(ref))
@@ -195,3 +222,13 @@ class Mounting(Sets):
         directory = os.path.join(self._dir(root, "containers"), container_id, "userdata")
         make_private_dir(directory)
         return directory
+
+
+def _expire(path: str) -> Expiry:
+    # Not to look first whether it is mounted: that would be a use, and take the mark off.
+    try:
+        return umount_expire(path)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+        return Expiry.UNMOUNTED  # nothing is mounted there

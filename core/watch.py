@@ -70,6 +70,7 @@ class Watch:
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = tuple(dict.fromkeys(os.path.abspath(path) for path in paths))
         self._roles: dict[int, _Role] = {}
+        self._is_armed = False
         self._inotify = inotify_simple.INotify(nonblocking=True)
         try:
             self._arm()
@@ -122,12 +123,14 @@ class Watch:
                 is_other_place = True
             elif role.has_records and _is_record_file(event.name):
                 is_change = True
-        if is_other_place:
+        if is_other_place or not self._is_armed:
             self._arm()
-        return is_change or is_other_place
+            return True
+        return is_change
 
     def _arm(self) -> None:
         """Watch what is there now. What was watched and still is keeps its descriptor."""
+        self._is_armed = False  # until the end: who calls us again after an error arms again
         roles: dict[int, _Role] = {}
         for path in self._paths:
             # Again when a directory went while we were looking.
@@ -139,6 +142,7 @@ class Watch:
             except OSError:
                 pass  # EINVAL: the directory is gone and took its watch along
         self._roles = roles
+        self._is_armed = True
 
     def _arm_path(self, path: str, roles: dict[int, _Role]) -> bool:
         """Return False when a directory vanished in the middle."""

@@ -1,0 +1,210 @@
+"""
+The life of one mount: from the store and the options to the last unmount.
+
+    stack, undone in reverse:   store ► watch ► automount ► FUSE session
+                                                             │
+    nursery, while mounted:       requests (pyfuse3) ────────┤ its end ends all
+                                  changes of the store ──► operations.refresh()
+                                  mounts of ours that nobody uses any more
+                                  SIGTERM, SIGINT, SIGHUP ──► the session's end
+
+From `pyfuse3.init` on, this process must not touch its own mount point: it would wait for itself.
+"""
+
+import errno
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from typing import Final
+
+import pyfuse3
+import trio
+
+from holdfs.core.config import StoreOptions, load_options
+from holdfs.core.store import Store
+from holdfs.core.watch import Watch
+from holdfs.fusefs import mountpoint
+from holdfs.fusefs.automount import Automount
+from holdfs.fusefs.daemon import Readiness
+from holdfs.fusefs.mountpoint import MountError
+from holdfs.fusefs.operations import Operations
+from holdfs.fusefs.settings import Choice, describe, fsname_option
+
+log = logging.getLogger(__name__)
+
+#: What ends us in good order. SIGHUP too: of a foreground mount whose terminal is closed.
+_END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: After a failed look at the store (no descriptors, no memory) we look again.
+_RETRY_S: Final = 1.0
+
+
+def run(choice: Choice, ready: Readiness) -> None:
+    """
+    Mount, say so, and serve until somebody unmounts or a signal comes.
+
+    Raises:
+        MountError, StoreError, DriverError, OSError: It could not be mounted; nothing is left.
+    """
+    settings = choice.settings
+    options = load_options(
+        graph_root=choice.graph_root,
+        run_root=choice.run_root,
+        driver=choice.driver,
+        driver_options=choice.driver_options,
+    )
+    if choice.graph_root and not os.path.isdir(options.graph_root):
+        raise MountError(
+            f"there is no store at {options.graph_root}; for a new one, make that directory"
+        )
+    mountpoint.check(settings.mount_point, _roots(options))
+    mountpoint.check_device()
+    with ExitStack() as stack:
+        store = Store.open(options, lock_timeout_s=settings.lock_timeout_s)
+        watch = stack.enter_context(_open_watch(store, is_optional=settings.strict))
+        automount = stack.enter_context(
+            closing(Automount(store, idle_s=settings.idle_s, read_only=settings.read_only))
+        )
+        operations = Operations(store, automount, settings)
+        early = _collect_end_signals()
+        _init_session(operations, settings.mount_point, _session_options(choice, store.graph_root))
+        stack.callback(pyfuse3.close)
+        log.info("serving %s at %s", store.graph_root, settings.mount_point)
+        for name, value in describe(settings):
+            log.info("option %s: %s", name, value)
+        trio.run(_serve, operations, watch, automount, ready, early)
+        log.info("unmounted")
+
+
+async def _serve(
+    operations: Operations,
+    watch: Watch | None,
+    automount: Automount,
+    ready: Readiness,
+    early: Sequence[int],
+) -> None:
+    numbers = [number for number in _END_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    with trio.open_signal_receiver(*numbers) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_on_signal, signals)
+            nursery.start_soon(_expire, automount)
+            if watch is not None:
+                nursery.start_soon(_follow, watch, operations)
+            ready.ready()
+            if early:
+                pyfuse3.terminate()
+            await pyfuse3.main()
+            nursery.cancel_scope.cancel()
+
+
+def _collect_end_signals() -> list[int]:
+    """
+    Return the list in which every signal lands that would end us, for as long as nobody receives
+    it: between the mount and its receiver, and from the receiver's end to ours, it would kill us
+    and leave a dead mount. One that is ignored (nohup) stays ignored.
+    """
+    early: list[int] = []
+    for number in _END_SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _frame: early.append(number))
+    return early
+
+
+async def _end_on_signal(signals: AsyncIterator[int]) -> None:
+    async for number in signals:
+        log.info("%s: unmounting", signal.Signals(number).name)
+        # Requests that are being answered are answered still; then pyfuse3.main returns.
+        pyfuse3.terminate()
+
+
+async def _follow(watch: Watch, operations: Operations) -> None:
+    """Bring the tree up to date after each change of the store; what comes meanwhile is one."""
+    is_behind = False
+    while True:
+        if not is_behind:
+            await trio.lowlevel.wait_readable(watch.fileno())
+        try:
+            is_behind |= watch.wait(0)
+            if is_behind:
+                await operations.refresh()
+            is_behind = False
+        except Exception:
+            # Whatever it is, the mount goes on: its user may be the one who can mend it.
+            log.exception("the store could not be looked at after a change; trying again")
+            is_behind = True
+            await trio.sleep(_RETRY_S)
+
+
+async def _expire(automount: Automount) -> None:
+    """Take down what is idle. Sleeps without a timer while nothing of ours is mounted."""
+    limiter = trio.CapacityLimiter(1)
+    while True:
+        await trio.lowlevel.wait_readable(automount.fileno())
+        try:
+            pause_s = await trio.to_thread.run_sync(automount.expire, limiter=limiter)
+        except Exception:
+            log.exception("idle mounts could not be taken down; trying again")
+            pause_s = _RETRY_S
+        await trio.sleep(pause_s)
+
+
+def _open_watch(store: Store, *, is_optional: bool) -> AbstractContextManager[Watch | None]:
+    try:
+        return Watch(store.watch_paths())
+    except OSError as error:
+        if is_optional:
+            log.warning("no inotify (%s): `events` shows nothing", error)
+            return nullcontext()
+        hint = ""
+        if error.errno in (errno.EMFILE, errno.ENOSPC):
+            hint = "; raise fs.inotify.max_user_instances and max_user_watches, or use -o strict"
+        raise MountError(f"the store can't be watched: {error}{hint}") from error
+
+
+def _session_options(choice: Choice, graph_root: str) -> set[str]:
+    # default_permissions: the kernel holds to the modes we show, for users let in by allow_other,
+    # and asks nothing more. root it lets through; what root may not do either, the tree refuses.
+    options = {*pyfuse3.default_options, *choice.fuse_options}
+    for word in ("subtype=holdfs", fsname_option(graph_root)):
+        key = word.partition("=")[0] + "="
+        if not any(option.startswith(key) for option in options):
+            options.add(word)
+    return options
+
+
+def _init_session(operations: Operations, mount_point: str, options: set[str]) -> None:
+    with _stderr_kept() as said:
+        try:
+            pyfuse3.init(operations, mount_point, options)
+        except RuntimeError as error:
+            reason = said() or str(error)
+            raise MountError(f"{mount_point} could not be mounted: {reason}") from error
+
+
+@contextmanager
+def _stderr_kept() -> Iterator[Callable[[], str]]:
+    """
+    Keep what C code and its children write to stderr, and give a function for its last line.
+
+    libfuse says why it failed there and nowhere else.
+    """
+    kept, before = os.memfd_create("stderr"), os.dup(2)
+    try:
+        os.dup2(kept, 2)
+        yield lambda: _last_line(kept)
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(kept)
+
+
+def _last_line(fd: int) -> str:
+    lines = os.fsdecode(os.pread(fd, 4096, 0)).split("\n")
+    line = next((line for line in reversed(lines) if line), "")
+    return line.removeprefix("fuse: ").removeprefix("fusermount3: ")
+
+
+def _roots(options: StoreOptions) -> list[str]:
+    roots = [options.graph_root, options.run_root, *options.additional_image_stores]
+    return [*roots, options.image_store] if options.image_store else roots

@@ -1,0 +1,146 @@
+"""
+Where a daemon keeps its own mounts, so that the next one can clear them if it crashes.
+
+    R/holdfs/lock            held while a directory here is made or cleared
+    R/holdfs/<16 hex>/       one daemon's; mounted on itself, private
+        owner                its pid, for people; OFD-locked for as long as it lives
+        counted              layer IDs, one a line, whose mounts it has counted in the store
+        <layer id>/          mount point of a read-only view
+
+The Go tools do not look at R/holdfs. A lock says who lives, not a pid: those are used again, and
+mean nothing in another container that shares the run root.
+"""
+
+import logging
+import os
+import secrets
+from typing import Final
+
+from holdfs.core.atomic import write_atomic
+from holdfs.core.errors import NotKnown, StoreError
+from holdfs.core.lockfile import LockFile
+from holdfs.core.store import Store
+from holdfs.fusefs.mountpoint import read_mounts
+from holdfs.native import mount
+from holdfs.native.lock import lock_try
+
+log = logging.getLogger(__name__)
+
+_OWNER: Final = "owner"
+_COUNTED: Final = "counted"
+
+
+class RunDirectory:
+    """
+    The directory of this daemon, made and locked; `remove` it at the end.
+
+    Raises:
+        OSError: It could not be made, or mounted on itself (EPERM: no right to mount).
+        LockTimeout: Somebody makes or clears directories here for longer than `timeout_s`.
+    """
+
+    def __init__(self, run_root: str, *, timeout_s: float | None) -> None:
+        top = _top(run_root)
+        with LockFile(f"{top}/lock", timeout_s=timeout_s).writing():
+            self.path = f"{top}/{secrets.token_hex(8)}"
+            os.mkdir(self.path, 0o700)
+            self._owner_fd = os.open(
+                f"{self.path}/{_OWNER}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            )
+            os.write(self._owner_fd, f"{os.getpid()}\n".encode())
+            lock_try(self._owner_fd, exclusive=True)
+        try:
+            # Private: what we mount below it must not appear in, and be kept busy by, the
+            # namespaces of others.
+            mount.bind(self.path, self.path)
+        except OSError:
+            self.remove()
+            raise
+
+    def make_mount_point(self, layer_id: str) -> str:
+        """Make the empty directory for a layer's view and return its path."""
+        path = f"{self.path}/{layer_id}"
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            pass  # somebody else unmounted what was there
+        return path
+
+    def write_counted(self, layer_ids: list[str]) -> None:
+        """Note for the next daemon what must be given back if we crash."""
+        text = "".join(f"{layer_id}\n" for layer_id in layer_ids)
+        write_atomic(f"{self.path}/{_COUNTED}", text.encode(), durable=False)
+
+    def remove(self) -> None:
+        """Unmount what is left below, then remove the directory and drop the lock."""
+        try:
+            _remove(self.path)
+        finally:
+            os.close(self._owner_fd)
+
+    def abandon(self) -> None:
+        """Leave it to the next daemon, as after a crash."""
+        os.close(self._owner_fd)
+
+
+def clear_left_behind(store: Store, *, timeout_s: float | None) -> None:
+    """
+    Undo what daemons that crashed have left: their mounts, their counts, their directories.
+
+    What can't be undone is logged and stays for the next one.
+    """
+    top = _top(store.run_root)
+    if not os.path.isdir(top):
+        return
+    try:
+        with LockFile(f"{top}/lock", timeout_s=timeout_s).writing():
+            for entry in os.scandir(top):
+                if entry.is_dir(follow_symlinks=False):
+                    _clear(store, entry.path)
+    except (StoreError, OSError) as error:
+        log.warning("what a crashed holdfs left in %s was not cleared: %s", top, error)
+
+
+def _clear(store: Store, path: str) -> None:
+    try:
+        owner_fd = os.open(f"{path}/{_OWNER}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return  # its daemon has just removed it
+    try:
+        if not lock_try(owner_fd, exclusive=True):
+            return
+        log.info("clearing %s, left by a holdfs that crashed", path)
+        for layer_id in _read_counted(path):
+            try:
+                store.unmount(layer_id)
+            except NotKnown:
+                pass  # the layer is gone, and its count with it
+        _remove(path)
+    finally:
+        os.close(owner_fd)
+
+
+def _read_counted(path: str) -> list[str]:
+    try:
+        with open(f"{path}/{_COUNTED}", encoding="ascii") as f:
+            return f.read().split()
+    except FileNotFoundError:
+        return []
+
+
+def _remove(path: str) -> None:
+    # From mountinfo, and removed name by name: nothing here may ever walk into what is mounted.
+    below = [m.point for m in read_mounts() if m.point == path or m.point.startswith(path + "/")]
+    for point in reversed(below):
+        mount.umount(point)
+    for entry in os.scandir(path):
+        if entry.is_dir(follow_symlinks=False):
+            os.rmdir(entry.path)
+        else:
+            os.unlink(entry.path)
+    os.rmdir(path)
+
+
+def _top(run_root: str) -> str:
+    # As mountinfo has it.
+    return os.path.join(os.path.realpath(run_root), "holdfs")
