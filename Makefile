@@ -17,6 +17,10 @@ DEMO_PACKAGES := busybox-static
 PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun btrfs-progs xfsprogs \
 	busybox-static
 
+DEMO_MOUNT := /mnt/holdfs
+# Only root can write there. podman takes no run root of more than 50 characters.
+DEMO_STORE := /var/lib/holdfs-demo
+
 # Directories too: a module that is gone has to go from .venv as well.
 SOURCES := pyproject.toml setup.py $(shell find native drivers core fusefs \
 	-name __pycache__ -prune -o -name _native.c -prune -o \
@@ -29,7 +33,7 @@ SOURCES := pyproject.toml setup.py $(shell find native drivers core fusefs \
 install: .venv/installed
 
 demo: demo-packages install
-	@$(BIN)/python .make/demo.py
+	@$(BIN)/python .make/demo.py $(DEMO_MOUNT) $(DEMO_STORE)
 
 test: peer-packages dev
 	$(BIN)/python -m pytest
