@@ -31,7 +31,7 @@ class MountTable:
         self.path = path
         self.lock = lock
         self._mutex = threading.Lock()
-        self._signature: Signature = None
+        self._signature: tuple[bytes, Signature] = (b"", None)
         self._current: Mounts = _NONE
 
     def current(self) -> Mounts:
@@ -41,7 +41,8 @@ class MountTable:
         Raises:
             StoreDamaged: The file is no list of mounts.
         """
-        signature = stat_signature(self.path)
+        # The token as well: the stat of a file that was replaced twice within a tick may be the same.
+        signature = (self.lock.token(), stat_signature(self.path))
         with self._mutex:
             if signature != self._signature:
                 self._current = self._read()
