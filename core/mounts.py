@@ -41,7 +41,7 @@ class MountTable:
         Raises:
             StoreDamaged: The file is no list of mounts.
         """
-        # The token as well: the stat of a file that was replaced twice within a tick may be the same.
+        # The token as well: a file replaced twice within a tick may have the stat it had before.
         signature = (self.lock.token(), stat_signature(self.path))
         with self._mutex:
             if signature != self._signature:
