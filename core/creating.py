@@ -13,6 +13,7 @@ import msgspec
 
 from holdfs.core import bigdata, naming
 from holdfs.core.errors import (
+    InvalidDigest,
     LayerNotKnown,
     NotPristine,
     ParentIsContainer,
@@ -31,6 +32,17 @@ _NO_LABELS: Final = {"MountLabel": "", "ProcessLabel": ""}
 
 def _now() -> str:
     return times.format_time(time.time_ns())
+
+
+def _check_image_digest(digest: str) -> None:
+    try:
+        digests.check_digest(digest)
+    except InvalidDigest as error:
+        raise InvalidDigest(
+            str(error),
+            words="validating digests for new image: "
+            f'validating image digest "{digest}": {error.words}',
+        ) from error
 
 
 class Creating(Sets):
@@ -109,7 +121,7 @@ class Creating(Sets):
         """
         wanted = naming.distinct(names)
         if digest:
-            digests.check_digest(digest)
+            _check_image_digest(digest)
         naming.check_text(metadata)
         if created:
             times.parse_time(created)

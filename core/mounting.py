@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from holdfs.core.errors import ImageNotKnown, LayerMounted, LayerNotKnown, NotKnown, StoreReadOnly
+from holdfs.core.errors import LayerMounted, LayerNotKnown, NotKnown, StoreReadOnly
 from holdfs.core.formats.records import Layer, MountEntry
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.sets import Sets
@@ -100,11 +100,7 @@ class Mounting(Sets):
             LayerNotKnown: It has no layer, or one that is gone.
         """
         snapshot = self.snapshot()
-        try:
-            image = snapshot.images.head(self.full_id("images", snapshot.images, ref))
-        except ImageNotKnown as error:
-            words = f'locating image with ID "{ref}": {error.words}'
-            raise ImageNotKnown(ref, words=words) from error
+        image = snapshot.images.head(self.full_id("images", snapshot.images, ref))
         layers = [i for i in (image.layer, *image.mapped_layers) if i in snapshot.layers]
         if not layers:
             raise LayerNotKnown(image.layer)

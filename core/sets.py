@@ -205,5 +205,8 @@ class Sets:
             found = next((head.id for head in records.heads() if ref and head.layer == ref), None)
         found = found or records.resolve(ref)
         if found is None:
+            if kind == "images":
+                words = f'locating image with ID "{ref}": {ImageNotKnown.base_words}'
+                raise ImageNotKnown(ref, words=words)
             raise _UNKNOWN[kind](ref)
         return found
