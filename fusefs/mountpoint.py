@@ -15,10 +15,12 @@ import subprocess
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from holdfs.native import mount
+
 #: As the mount table writes a mount of ours: the kernel's type, a dot, our subtype.
 FUSE_TYPE: Final = "fuse.holdfs"
 
-#: How long a file system may take to answer one stat before we call it dead.
+#: How long a file system may take to answer before we call it dead.
 _ANSWER_TIMEOUT_S: Final = 10.0
 _UNMOUNT_TIMEOUT_S: Final = 10.0
 
@@ -43,7 +45,7 @@ def read_mounts() -> list[Mount]:
 
 def mount_at(point: str) -> Mount | None:
     """Return the mount that shows at exactly this path (the last one made there)."""
-    return next((mount for mount in reversed(read_mounts()) if mount.point == point), None)
+    return next((found for found in reversed(read_mounts()) if found.point == point), None)
 
 
 def _parse_mount(line: bytes) -> Mount:
@@ -71,9 +73,9 @@ def canonical(path: str) -> str:
 
 def answer(path: str, timeout_s: float = _ANSWER_TIMEOUT_S) -> int:
     """
-    Return the errno of a stat of `path`, 0 for none, ETIMEDOUT if it does not end in time.
+    Return the errno of a look at `path`, 0 for none, ETIMEDOUT if it does not end in time.
 
-    A child process asks, because a stat that hangs can be ended only by killing who asks. So call
+    A child process asks, because a call that hangs can be ended only by killing who asks. So call
     this only in a process without threads.
     """
     child = os.fork()
@@ -81,6 +83,8 @@ def answer(path: str, timeout_s: float = _ANSWER_TIMEOUT_S) -> int:
         code = errno.EIO
         try:
             os.stat(path)
+            # The kernel answers a stat from its cache, also for a daemon that is dead; never this.
+            os.statvfs(path)
             code = 0
         except OSError as error:
             code = error.errno or errno.EIO
@@ -111,18 +115,18 @@ def check(point: str, store_roots: Iterable[str]) -> None:
     Raises:
         MountError: It can't be mounted there.
     """
-    while mount := mount_at(point):
+    while there := mount_at(point):
         code = answer(point)
-        if code == errno.ENOTCONN and mount.fs_type == FUSE_TYPE:
+        if code == errno.ENOTCONN and there.fs_type == FUSE_TYPE:
             unmount_dead(point)
         elif code in (errno.ENOTCONN, errno.ETIMEDOUT):
             raise MountError(
-                f"{point} is a {mount.fs_type} mount that does not answer; "
+                f"{point} is a {there.fs_type} mount that does not answer; "
                 f"clear it with: fusermount3 -u -z {point}"
             )
-        elif mount.fs_type == FUSE_TYPE:
+        elif there.fs_type == FUSE_TYPE:
             raise MountError(
-                f"holdfs is already mounted at {point}, showing {mount.source}; "
+                f"holdfs is already mounted at {point}, showing {there.source}; "
                 f"unmount it first, or choose another directory"
             )
         else:
@@ -163,22 +167,27 @@ def unmount_dead(point: str) -> None:
     Raises:
         MountError: We may not.
     """
-    # The tools, since an ordinary user needs fusermount3's rights, and root's umount knows how not
-    # to look at what it unmounts.
-    command = ["umount", "-l", "-i", "-n"] if os.geteuid() == 0 else ["fusermount3", "-u", "-z"]
     try:
-        subprocess.run(
-            [*command, "--", point],
-            check=True,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_UNMOUNT_TIMEOUT_S,
-        )
+        if os.geteuid() == 0:
+            mount.umount(point)
+        else:
+            _fusermount(point)
     except (OSError, subprocess.SubprocessError) as error:
         raise MountError(
             f"a dead mount of holdfs is at {point} and can't be taken away ({error}); "
             f"as its owner or root: fusermount3 -u -z {point}"
         ) from error
+
+
+def _fusermount(point: str) -> None:
+    """An ordinary user unmounts with the rights that fusermount3 has."""
+    subprocess.run(
+        ["fusermount3", "-u", "-z", "--", point],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_UNMOUNT_TIMEOUT_S,
+    )
 
 
 def _check_directory(point: str) -> None:
