@@ -14,9 +14,15 @@ def live(graph_run: GraphRun) -> Live:
     return Live(graph_run, "overlay")
 
 
-@pytest.fixture(scope="session")
-def _bases() -> dict[str, bytes]:
-    return {}
+@pytest.fixture(params=["vfs", "overlay"])
+def twins_on_each_driver(
+    request: pytest.FixtureRequest, stores: Callable[[], GraphRun]
+) -> tuple[Live, Live]:
+    """Give `twins` on vfs and on overlay."""
+    first = Live(stores(), request.param)
+    fill(first)
+    first.go.run("shutdown")
+    return first, copy(first, stores())
 
 
 @pytest.fixture

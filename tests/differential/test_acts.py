@@ -275,6 +275,11 @@ DONE = [
         lambda go: go.run("delete", "zero"),
         lambda s: s.delete("zero"),
     ),
+    Act(
+        "delete of a container with data",
+        lambda go: go.run("delete", "c1"),
+        lambda s: s.delete("c1"),
+    ),
     Act("wipe", lambda go: go.run("wipe"), lambda s: s.wipe()),
     # Mounting.
     Act(
