@@ -30,7 +30,9 @@ SOURCES := pyproject.toml setup.py $(shell find native drivers core fusefs \
 .NOTPARALLEL:
 .PHONY: install demo test lint bench packages demo-packages peer-packages venv dev
 
-install: .venv/installed
+# A make of its own, since this one has looked at .venv already and would not see it made anew.
+install: venv
+	@$(MAKE) -s .venv/installed
 
 demo: demo-packages install
 	@$(BIN)/python .make/demo.py $(DEMO_MOUNT) $(DEMO_STORE)
@@ -58,20 +60,24 @@ peer-packages:
 venv: packages
 	@.make/venv $(PYTHON)
 
-dev: install .venv/dev-requirements
+dev: venv
+	@$(MAKE) -s .venv/dev-requirements .venv/installed
 
 # What others wrote comes first and by itself: the rest needs no network then, and is quick.
-.venv/requirements: pyproject.toml | venv
-	$(BIN)/python .make/requirements.py >$@.txt
-	$(PIP_INSTALL) -r $@.txt
+.venv/requirements: pyproject.toml
+	@echo "installing requirements into .venv"
+	@$(BIN)/python .make/requirements.py >$@.txt
+	@$(PIP_INSTALL) -r $@.txt
 	@touch $@
 
-.venv/dev-requirements: pyproject.toml | venv
-	$(BIN)/python .make/requirements.py dev >$@.txt
-	$(PIP_INSTALL) -r $@.txt
+.venv/dev-requirements: pyproject.toml
+	@echo "installing what the tests want into .venv"
+	@$(BIN)/python .make/requirements.py dev >$@.txt
+	@$(PIP_INSTALL) -r $@.txt
 	@touch $@
 
-.venv/installed: $(SOURCES) .venv/requirements | venv
+.venv/installed: $(SOURCES) .venv/requirements
+	@echo "building holdfs"
 	@rm -rf build # setuptools reuses it, with what was deleted since
-	$(PIP_INSTALL) --no-build-isolation --no-deps .
+	@$(PIP_INSTALL) --no-build-isolation --no-deps .
 	@touch $@
