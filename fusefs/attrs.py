@@ -1,0 +1,38 @@
+"""Attributes in the form that the kernel wants."""
+
+import pyfuse3
+from pyfuse3 import EntryAttributes, InodeT
+
+from holdfs.fusefs.settings import Settings
+from holdfs.fusefs.tree.node import Stat
+
+
+class Attributes:
+    """
+    What all nodes have in common: owner, umask, how long the kernel may keep what it is told.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._uid = settings.uid
+        self._gid = settings.gid
+        self._mask = ~settings.umask
+        self._entry_timeout = 0.0 if settings.strict else settings.entry_timeout_s
+        self._attr_timeout = 0.0 if settings.strict else settings.attr_timeout_s
+
+    def fill(self, ino: int, stat: Stat, *, lasting_entry: bool) -> EntryAttributes:
+        """Return the reply for one inode."""
+        attributes = pyfuse3.EntryAttributes()
+        attributes.st_ino = InodeT(ino)
+        attributes.entry_timeout = self._entry_timeout if lasting_entry else 0
+        attributes.attr_timeout = self._attr_timeout if stat.lasting else 0
+        attributes.st_mode = stat.mode & self._mask
+        attributes.st_uid = self._uid
+        attributes.st_gid = self._gid
+        attributes.st_size = stat.size
+        # 1 for every file that holds something: `du` says that the tree takes no space, and
+        # `tar -S` does not take 0 blocks for one big hole.
+        attributes.st_blocks = 1 if stat.size else 0
+        attributes.st_mtime_ns = stat.mtime_ns
+        attributes.st_ctime_ns = stat.mtime_ns
+        attributes.st_atime_ns = stat.mtime_ns
+        return attributes

@@ -1,0 +1,44 @@
+"""The text of the file README in the root of a mount."""
+
+from typing import Final
+
+TEXT: Final = """\
+This is a container store, the one that podman, buildah, skopeo and CRI-O use, as directories.
+mkdir makes an object, a file is an attribute, a symlink is a relation, rmdir deletes.
+What you do here the other tools see at once, and the other way round.
+
+LOOK
+  ls images/by-name                       names of images, nested on /
+  ls -l images/by-name/docker.io/library  … and what they lead to
+  cat images/NAME/config                  NAME, an ID, or the first 8 digits of one; a / in a name
+                                          is written %2F: images/docker.io%2Flibrary%2Fbusybox:1
+  cat images/NAME/rootfs/etc/os-release   rootfs is mounted when you follow it
+  ls -lt images                           newest first
+  ls images/dangling layers/dangling      what nobody uses
+  ls layers/by-digest/sha256:…            layers of one diff
+  cat containers/NAME/info.json           the whole record
+  getfattr -n user.holdfs.id images/NAME  the full ID
+
+CHANGE
+  mkdir layers/base                       a layer named base (64 hex digits are taken as its ID)
+  mkdir layers/base/children/app          a layer on it     = ln -s ../base layers/app/parent
+  cp -a stuff layers/app/rootfs/          fill it
+  mkdir layers/app/images/shop            an image of it    = ln -s … images/shop/top-layer
+  mkdir images/shop/containers/web        a container       = ln -s … containers/web/image
+  echo text > containers/web/metadata
+  echo name >> containers/web/names       add a name; > replaces all of them
+  cp manifest.json images/shop/big-data/manifest
+  mkdir -p images/by-name/quay.io/me && ln -s ../../../ID images/by-name/quay.io/me/shop:1
+  mv -T images/by-name/a images/by-name/b    rename;    rm images/by-name/a    drop a name
+  rmdir containers/web images/shop layers/app
+
+WHEN SOMETHING IS REFUSED
+  cat errors                              the reason in words, for each of the last 200 refusals
+  cat images/NAME/health                  what is missing in a damaged object
+  cat status                              driver, directories, counts
+
+GOOD TO KNOW
+  Links run both ways, as in /sys: tools that follow them (find -L, grep -R, cp -L, zip -r without
+  -y) go round in circles and mount every rootfs. grep -r, find, tar, cp -a, rsync -a do not.
+  What you unlink in an object's directory is hidden for ten seconds, no more; rmdir deletes.
+"""

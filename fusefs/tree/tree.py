@@ -1,0 +1,149 @@
+"""
+One mounted tree: the store it shows, and what lives in the mount alone.
+
+    Tree ── view ──► the store at one moment, replaced whole when it changes
+         ├─ refusals                the lines of `errors`
+         ├─ hidden                  unlinked entries, ten seconds long
+         ├─ made                    by-name directories with no name in them
+         ├─ held                    links that `ln -f` makes to rename them over others
+         ├─ scratch                 files of editors and savers
+         └─ making                  big-data items that are being written for the first time
+
+All of it is touched on the loop only, but for `load`, which is for a thread.
+"""
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from holdfs.core.snapshot import Changes
+from holdfs.core.store import Store
+from holdfs.fusefs.scratch import ScratchFiles
+from holdfs.fusefs.settings import Settings
+from holdfs.fusefs.tree.handles import Writer
+from holdfs.fusefs.tree.held import HeldLinks
+from holdfs.fusefs.tree.hidden import Hidden
+from holdfs.fusefs.tree.madedirs import MadeDirectories
+from holdfs.fusefs.tree.node import KINDS
+from holdfs.fusefs.tree.refusals import Refusals
+from holdfs.fusefs.tree.view import View
+
+
+class Automount(Protocol):
+    """What `rootfs` needs: see fusefs/automount.py."""
+
+    def target(self, kind: str, object_id: str) -> str:
+        """Mount if needed and return the path of the object's file system."""
+
+    def release(self, kind: str, object_id: str) -> None:
+        """Take down our own idle mount before the object is deleted; LayerMounted if in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one reload brought: both views, the changes, and all objects that they show in."""
+
+    old: View
+    new: View
+    changes: Changes
+    touched: frozenset[str]
+
+
+class Tree:
+    """
+    Args:
+        clock: Seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        automount: Automount,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store = store
+        self.automount = automount
+        self.settings = settings
+        self.clock = clock
+        self.started_ns = time.time_ns()
+        self.refusals = Refusals()
+        self.hidden = Hidden(self.refusals, clock)
+        self.made = MadeDirectories(clock)
+        self.held = HeldLinks(clock)
+        self.scratch = ScratchFiles(clock)
+        self._making: dict[str, dict[str, Writer]] = {}
+        self._loading = threading.Lock()
+        self.view = View.first(self, store.snapshot())
+
+    def load(self) -> News | None:
+        """
+        Take what the store holds now as the view; None if nothing changed. For a thread.
+
+        Views are published in the order they were read, whichever thread ends first.
+        """
+        with self._loading:
+            old = self.view
+            snapshot = self.store.snapshot()
+            if snapshot is old.snapshot:
+                return None
+            new, changes, touched = old.follow(snapshot)
+            self.view = new
+            return News(old, new, changes, touched)
+
+    def note(self, news: News) -> None:
+        """Let go what was kept of objects that are gone."""
+        for kind in KINDS:
+            for object_id in getattr(news.changes, kind).removed:
+                self.hidden.forget(object_id)
+                self.scratch.forget(object_id)
+
+    def being_made(self, object_id: str) -> Iterable[str]:
+        """Return the keys of items of this object that the store may not have yet."""
+        return self._making.get(object_id, ())
+
+    def start_making(self, object_id: str, key: str, writer: Writer) -> None:
+        """Show an item from now on, until its writer is closed."""
+        self._making.setdefault(object_id, {})[key] = writer
+
+    def end_making(self, writer: Writer) -> None:
+        """Leave it to the record whether an item is there, as its writer is closed."""
+        for object_id, items in list(self._making.items()):
+            for key, made_by in list(items.items()):
+                if made_by is writer:
+                    del items[key]
+            if not items:
+                del self._making[object_id]
+
+    def check_writable(self) -> None:
+        """Raise EROFS if nothing can be changed through this mount."""
+        if self.settings.read_only:
+            raise OSError(errno.EROFS, f"{self.settings.mount_point} is mounted read-only")
+
+    def expire(self) -> None:
+        """Let go what is over: hidden entries, scratch files, empty by-name directories."""
+        self.hidden.expire()
+        self.made.expire()
+        self.scratch.expire()
+
+    def next_deadline(self) -> float | None:
+        """Return when `expire` or a held link has something to do; None for never."""
+        deadlines = (
+            self.hidden.next_deadline(),
+            self.made.next_deadline(),
+            self.scratch.next_deadline(),
+            self.held.next_deadline(),
+        )
+        return min((d for d in deadlines if d is not None), default=None)
+
+    def owner(self) -> tuple[int, int]:
+        """Return uid and gid of everything."""
+        return self.settings.uid, self.settings.gid
+
+    def statfs(self) -> os.statvfs_result:
+        """Return what the graph root's file system says of itself."""
+        return os.statvfs(self.store.graph_root)

@@ -1,0 +1,188 @@
+"""
+The tree at one moment: a snapshot of the store, and what is derived from it once.
+
+A handler takes one view and uses it throughout, so that its answers agree. A view never changes;
+what lives in the mount alone (`view.tree`) does.
+"""
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from holdfs.core.errors import StoreDamaged
+from holdfs.core.reading import Records
+from holdfs.core.snapshot import Changes, Snapshot, compare
+from holdfs.fusefs.tree.nameindex import NameIndex
+from holdfs.fusefs.tree.node import KINDS, Kind, gone
+
+if TYPE_CHECKING:
+    from holdfs.fusefs.tree.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One object with its record, as the tables of attributes take it."""
+
+    view: "View"
+    kind: Kind
+    id: str
+    record: Any
+
+
+class View:
+    """
+    Args:
+        stamps: When the record of an object, or who refers to it, was last seen to change; by ID.
+            An object that is not in it has not changed since the mount.
+    """
+
+    def __init__(
+        self,
+        tree: "Tree",
+        snapshot: Snapshot,
+        base_ns: Mapping[Kind, int],
+        stamps: Mapping[str, int],
+    ) -> None:
+        self.tree = tree
+        self.snapshot = snapshot
+        self._base_ns = base_ns
+        self._stamps = stamps
+        self._last: Subject | None = None
+
+    @classmethod
+    def first(cls, tree: "Tree", snapshot: Snapshot) -> "View":
+        """Return the view that a mount begins with."""
+        # Nobody knows when a record last changed before now: its file's time is late enough for
+        # backup programs, which must not miss a change.
+        base_ns = {kind: getattr(snapshot, kind).changed_ns for kind in KINDS}
+        return cls(tree, snapshot, base_ns, {})
+
+    def follow(self, snapshot: Snapshot) -> "tuple[View, Changes, frozenset[str]]":
+        """
+        Return the view of a newer snapshot, what changed, and the IDs that the changes show in.
+
+        These are the objects that changed and those whose relations did: the parent of a new layer
+        has a new child.
+        """
+        changes = compare(self.snapshot, snapshot)
+        touched: dict[str, int] = {}
+        for kind in KINDS:
+            one = getattr(changes, kind)
+            now_ns = getattr(snapshot, kind).changed_ns
+            for object_id in (*one.added, *one.removed, *one.changed):
+                touched[object_id] = now_ns
+                for view in (self.snapshot, snapshot):
+                    for related in _related(view, kind, object_id):
+                        touched.setdefault(related, now_ns)
+        for layer_id in changes.mounts:
+            for object_id in (layer_id, *snapshot.containers_on(layer_id)):
+                touched.setdefault(object_id, snapshot.layers.changed_ns)
+        stamps = {**self._stamps, **touched}
+        for kind in KINDS:
+            for object_id in getattr(changes, kind).removed:
+                stamps.pop(object_id, None)
+        return View(self.tree, snapshot, self._base_ns, stamps), changes, frozenset(touched)
+
+    @property
+    def started_ns(self) -> int:
+        """When the mount was made."""
+        return self.tree.started_ns
+
+    def records(self, kind: Kind) -> Records[Any]:
+        """Return all records of one kind."""
+        records: Records[Any] = getattr(self.snapshot, kind)
+        return records
+
+    def readable(self, kind: Kind) -> Records[Any]:
+        """
+        Return all records of one kind, for a listing or a look-up.
+
+        Raises:
+            StoreDamaged: Its file can't be read. Saying "empty" would be a lie.
+        """
+        records = self.records(kind)
+        if records.damage is not None and not len(records):
+            raise records.damage
+        return records
+
+    def subject(self, kind: Kind, object_id: str) -> Subject:
+        """
+        Return an object with its record.
+
+        Raises:
+            FileNotFoundError: It is gone.
+            StoreDamaged: Its record can't be decoded.
+        """
+        last = self._last
+        if last is not None and last.id == object_id and last.kind == kind:
+            return last
+        record = self.records(kind).get(object_id)
+        if record is None:
+            raise gone(f"{kind}/{object_id}")
+        self._last = subject = Subject(self, kind, object_id, record)
+        return subject
+
+    def bare_subject(self, kind: Kind, object_id: str) -> Subject:
+        """
+        Return an object, without its record if that can't be decoded.
+
+        Raises:
+            FileNotFoundError: It is gone.
+        """
+        try:
+            return self.subject(kind, object_id)
+        except StoreDamaged:
+            return Subject(self, kind, object_id, None)
+
+    def changed_ns(self, kind: Kind, object_id: str) -> int:
+        """Return when the object, or who refers to it, last changed: no earlier than in truth."""
+        return self._stamps.get(object_id) or self._base_ns[kind]
+
+    def listing_ns(self, kind: Kind) -> int:
+        """Return when one of the kind last came, went or changed."""
+        return self.records(kind).changed_ns or self.started_ns
+
+    @cached_property
+    def _names(self) -> dict[Kind, NameIndex]:
+        return {}
+
+    def names(self, kind: Kind) -> NameIndex:
+        """Return the names of one kind as nested directories."""
+        index = self._names.get(kind)
+        if index is None:
+            index = self._names[kind] = NameIndex(self.readable(kind).by_name)
+        return index
+
+    def by_digest(self, kind: Kind) -> Mapping[str, Sequence[str]]:
+        """Return the IDs of the layers or images of each digest."""
+        if kind == "layers":
+            return self.snapshot.layers_by_digest
+        return self.snapshot.images_by_digest
+
+    def check_writable(self, kind: Kind, object_id: str) -> None:
+        """
+        Raise unless something can be changed in this object through this mount.
+
+        Raises:
+            OSError: EROFS.
+        """
+        self.tree.check_writable()
+        if self.records(kind).is_read_only(object_id):
+            raise OSError(errno.EROFS, f"{object_id} belongs to an additional, read-only store")
+
+
+def _related(snapshot: Snapshot, kind: Kind, object_id: str) -> tuple[str, ...]:
+    """Return the objects that list this one, or that this one's change may leave dangling."""
+    records: Records[Any] = getattr(snapshot, kind)
+    if object_id not in records:
+        return ()
+    head = records.head(object_id)
+    match kind:
+        case "layers":
+            return (head.parent,) if head.parent else ()
+        case "images":
+            return tuple(i for i in (head.layer, *head.mapped_layers) if i)
+        case "containers":
+            return tuple(i for i in (head.layer, head.image) if i)
