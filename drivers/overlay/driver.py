@@ -229,9 +229,10 @@ class OverlayDriver:
             )
         except OSError as error:
             code = error.errno or errno.EIO
+            data = _quote(plan.data(self.home))
             raise DriverError(
                 f"mounting an overlay at {shown}: {error.strerror}",
-                words=f"creating overlay mount to {shown}, mount_data={_quote(plan.data(self.home))}: "
+                words=f"creating overlay mount to {shown}, mount_data={data}: "
                 f"{os.strerror(code).lower()}",
                 errno_=code,
             ) from error

@@ -11,7 +11,6 @@ Source: spec/store-format.md 8.2; containers/storage, drivers/overlay/check.go.
 import errno
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -121,13 +120,15 @@ class Features:
         graph_root = os.path.dirname(self._home)
         same = os.stat(graph_root).st_dev == os.stat(self._home).st_dev
         parent = graph_root if same else self._home
-        scratch = tempfile.mkdtemp(prefix=prefix, dir=parent)
+        name = f"{prefix}{os.urandom(6).hex()}"
+        scratch = f"{parent}/{name}"
+        os.mkdir(scratch, 0o700)
         parent_fd = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield scratch
         finally:
             _umount_quietly(f"{scratch}/merged")
-            remove_tree(parent_fd, os.path.basename(scratch))
+            remove_tree(parent_fd, name)
             os.close(parent_fd)
 
     def _test_metacopy(self, scratch: str) -> tuple[bool, str]:

@@ -1,0 +1,14 @@
+"""Overlay keeps the promises of every driver."""
+
+from holdfs.drivers.base import Driver
+from tests.drivers.conformance import DriverConformance
+from tests.needs import needs
+
+pytestmark = needs("root", "overlay")
+
+
+class TestOverlay(DriverConformance):
+    driver_name = "overlay"
+
+    def test_a_chain_of_300_layers_shows_them_all(self, driver: Driver) -> None:
+        self.check_chain(driver, 300)
