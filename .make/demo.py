@@ -7,6 +7,7 @@ The machine's own store if it has images, else a small one made by examples/make
 import glob
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -39,7 +40,7 @@ def main() -> int:
         print("The store of this machine, as storage.conf says:\n")
         mounted = call(f"{BIN}/holdfs", MOUNT_POINT)
     else:
-        print("This machine has no images yet, so here is a store made just now:\n")
+        print("This machine has no images yet, so here is a small store of its own:\n")
         os.makedirs(DEMO, 0o700, exist_ok=True)
         if not call(sys.executable, EXAMPLE, *DEMO_ROOTS, shown=False):
             return 1
@@ -47,7 +48,7 @@ def main() -> int:
         mounted = call(f"{BIN}/holdfs", "--graph", graph, "--run", run, MOUNT_POINT)
     if not mounted:
         return 1
-    show(podman_options="" if has_images else f"--root {DEMO_ROOTS[0]} --runroot {DEMO_ROOTS[1]}")
+    show(listing_command(demo=not has_images))
     return 0
 
 
@@ -74,47 +75,54 @@ def mount_points() -> set[str]:
         return {line.split(" ")[4] for line in f}
 
 
-def show(*, podman_options: str) -> None:
+def show(listing: str) -> None:
+    """Look round in the mount, and say how to go on."""
     os.chdir(MOUNT_POINT)
-    names = image_names()
-    print()
     call("ls")
     call("ls", "-R", "images/by-name", most_lines=24)
-    if names:
-        image = f"images/by-name/{names[0]}"
-        call("ls", f"{image}/")
-        call("head", "-n", "2", f"{image}/rootfs/etc/os-release", may_fail=True)
-    print(f"\nIt stays mounted at {MOUNT_POINT}. Try:\n")
-    image = f"images/by-name/{names[0]}" if names else "images/NAME"
-    print(f"    ls {MOUNT_POINT}/{shlex.quote(image)}/rootfs/")
-    print(f"    mkdir {MOUNT_POINT}/{shlex.quote(image)}/containers/mine    # a new container …")
-    print(f"    {podman(podman_options)}    # … which podman sees")
+    path = some_image()
+    call("ls", f"{path}/")
+    # An image may have no such file; all the rest of the demo has to work.
+    call("head", "-n", "2", f"{path}/rootfs/etc/os-release", may_fail=True)
+    image = shlex.quote(f"{MOUNT_POINT}/{path}")
+    print(f"It stays mounted at {MOUNT_POINT}. Try:\n")
+    print(f"    ls {image}/rootfs/")
+    print(f"    mkdir {image}/containers/mine")
+    print(f"    {listing}")
     print(f"\nTo end it: umount {MOUNT_POINT}")
 
 
-def podman(options: str) -> str:
-    return " ".join(word for word in ("podman", options, "ps --all --external") if word)
+def listing_command(*, demo: bool) -> str:
+    """Return what shows the containers, the new one among them: podman if it is there."""
+    graph, run = DEMO_ROOTS
+    if shutil.which("podman"):
+        roots = f"--root {graph} --runroot {run} " if demo else ""
+        return f"podman {roots}ps --all --external"
+    roots = f"--graph {graph} --run {run} " if demo else ""
+    return f"{os.path.abspath(BIN)}/holdctl {roots}containers"
 
 
-def image_names() -> list[str]:
-    """Return the paths below images/by-name, sorted."""
-    top = "images/by-name"
-    found = []
-    for directory, subdirectories, files in os.walk(top):
-        links = [n for n in (*subdirectories, *files) if os.path.islink(f"{directory}/{n}")]
-        found += [os.path.relpath(f"{directory}/{name}", top) for name in links]
-    return sorted(found)
+def some_image() -> str:
+    """Return the path of an image: the first one by name, or one that has none."""
+    for directory, subdirectories, _ in os.walk("images/by-name"):
+        subdirectories.sort()
+        for name in subdirectories:
+            if os.path.islink(f"{directory}/{name}"):
+                return f"{directory}/{name}"
+    return next(f"images/{name}" for name in os.listdir("images") if len(name) == 64)
 
 
 def call(*command: str, shown: bool = True, may_fail: bool = False, most_lines: int = 40) -> bool:
     """Run a command as a user would, showing it and what it prints; return whether it worked."""
     if shown:
         print(f"# {shlex.join(command)}", flush=True)
+    if command[0] == "ls":
+        command = ("ls", "-C", "-w", "90", *command[1:])  # as on a terminal
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False
     )
     lines = os.fsdecode(done.stdout).splitlines()
-    print("\n".join(lines[:most_lines] + (["…"] if lines[most_lines:] else [])))
+    print("\n".join([*lines[:most_lines], *(["…"] if lines[most_lines:] else []), ""]))
     if done.returncode and not may_fail:
         print(os.fsdecode(done.stderr).rstrip(), file=sys.stderr)
     return done.returncode == 0
