@@ -120,6 +120,16 @@ def add_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[str,
     return set_names(edit, record_id, (*names, *edit.records.names_of(record_id)))
 
 
+def append_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[str, ...]:
+    """
+    Give the record these names after its own, and return all of them.
+
+    What the mounted tree does: the first name is the one that tools show, and `echo b >> names`
+    must not change it.
+    """
+    return set_names(edit, record_id, (*edit.records.names_of(record_id), *names))
+
+
 def remove_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[str, ...]:
     """Take these names from the record, which may not have them, and return what is left."""
     dropped = frozenset(names)

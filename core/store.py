@@ -117,6 +117,12 @@ class Store(Creating, Deleting, Mounting):
             kind, ref, lambda edit, record_id: naming.add_names(edit, record_id, added)
         )
 
+    def append_names(self, kind: Kind, ref: str, added: Sequence[str]) -> tuple[str, ...]:
+        """Give the object these names after its own; return all of them."""
+        return self._change(
+            kind, ref, lambda edit, record_id: naming.append_names(edit, record_id, added)
+        )
+
     def remove_names(self, kind: Kind, ref: str, dropped: Sequence[str]) -> tuple[str, ...]:
         """Take these names from the object, which need not have them; return what is left."""
         return self._change(

@@ -122,7 +122,7 @@ class NameDir(Directory):
         object_id = targets.resolve(view, self, target, kind)
         view.check_writable(kind, object_id)
         return Plan(
-            lambda: tree.store.add_names(kind, object_id, (name,)),
+            lambda: tree.store.append_names(kind, object_id, (name,)),
             lambda: tree.made.settle(kind, name),
         )
 

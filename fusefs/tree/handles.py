@@ -283,7 +283,7 @@ class NamesWriter(_Buffered):
     def _add(self, names: list[str]) -> None:
         store, kind, object_id = self._object
         if names:
-            store.add_names(kind, object_id, names)
+            store.append_names(kind, object_id, names)
             self._added.update(dict.fromkeys(names))
 
 
