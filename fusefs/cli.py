@@ -208,6 +208,8 @@ def _serve(choice: Choice, ready: daemon.Readiness, *, to_stderr: bool) -> None:
     try:
         from holdfs.fusefs import mount
     except ImportError as error:
+        if (error.name or "").startswith("holdfs"):
+            raise  # a mistake of ours
         raise MountError(
             f"FUSE can't be used ({error}); install pyfuse3 and libfuse 3 (on Debian: fuse3)"
         ) from error

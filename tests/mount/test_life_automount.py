@@ -5,87 +5,23 @@ No FUSE here: the class is used as the tree's nodes use it, by several threads a
 """
 
 import errno
-import json
 import os
-import select
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from holdfs.core.config import load_options
 from holdfs.core.errors import LayerMounted, NotKnown
-from holdfs.core.store import Store
-from holdfs.fusefs.automount import Automount
+from tests.mount.scene import Scene, is_readable
 from tests.mounts import mounts_below
 from tests.needs import needs
-from tests.peers import GoStore
 
 pytestmark = needs("root", "overlay", "containers-storage")
-
-_DEADLINE_S = 20.0
-
-
-class Scene:
-    """A store with base ← top ← image shop ← container web, and a layer `loose` on its own."""
-
-    def __init__(self, graph: str, run: str, driver: str) -> None:
-        self.go = GoStore(graph, run, driver)
-        options = load_options(graph_root=graph, run_root=run, driver=driver)
-        self.store = Store.open(options, lock_timeout_s=10)
-        self.base = self.store.create_layer(names=["base"]).id
-        self.top = self.store.create_layer(parent="base", names=["top"]).id
-        self.loose = self.store.create_layer(names=["loose"]).id
-        self.image = self.store.create_image(layer="top", names=["shop"]).id
-        self.web = self.store.create_container(image="shop", names=["web"])
-        path = Path(self.store.mount(self.top), "motd")
-        path.write_text("from top\n")
-        self.store.unmount(self.top)
-
-    def automount(self, *, idle_s: float = 60, read_only: bool = False) -> Automount:
-        return Automount(self.store, idle_s=idle_s, read_only=read_only)
-
-    def count(self, layer_id: str) -> int:
-        """How often the layer is mounted, as the mount table on disk says to the Go tools."""
-        return sum(entry["count"] for entry in self.go_table() if entry["id"] == layer_id)
-
-    def go_table(self) -> list[dict[str, Any]]:
-        path = Path(self.go.run_root, f"{self.go.driver}-layers", "mountpoints.json")
-        loaded: list[dict[str, Any]] = json.loads(path.read_bytes() or b"[]")
-        return loaded
-
-    def ours(self) -> list[str]:
-        """Mount points that are in the run root, but for the directories mounted on themselves."""
-        top = f"{os.path.realpath(self.go.run_root)}/holdfs/"
-        return [p for p in mounts_below(self.go.run_root) if p.removeprefix(top).count("/") == 1]
-
-
-@pytest.fixture
-def scene(stores: Callable[[], tuple[str, str]]) -> Iterator[Scene]:
-    yield Scene(*stores(), "overlay")
-
-
-@pytest.fixture
-def vfs_scene(stores: Callable[[], tuple[str, str]]) -> Iterator[Scene]:
-    yield Scene(*stores(), "vfs")
-
-
-def _expire_until(automount: Automount, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "nothing expired"
-        time.sleep(min(automount.expire(), 0.05))
-
-
-def _is_readable(automount: Automount) -> bool:
-    return bool(select.select([automount], [], [], 0)[0])
 
 
 # -- where it leads ----------------------------------------------------------------------------
@@ -144,7 +80,7 @@ def test_what_another_tool_has_mounted_is_used_and_not_counted(scene: Scene) -> 
     with closing(scene.automount()) as automount:
         assert theirs == automount.target("containers", scene.web.id)
         assert 1 == scene.count(scene.web.layer)
-        assert not _is_readable(automount)
+        assert not is_readable(automount)
     assert 1 == scene.count(scene.web.layer)
     scene.go.run("unmount", "web")
 
@@ -181,125 +117,6 @@ def test_vfs_shows_an_image_read_only_and_counts_a_container(vfs_scene: Scene) -
     assert 0 == scene.count(scene.web.layer)
 
 
-# -- expiry ------------------------------------------------------------------------------------
-
-
-def test_what_is_idle_goes_and_its_mount_point_too(scene: Scene) -> None:
-    with closing(scene.automount(idle_s=0.2)) as automount:
-        view = automount.target("images", scene.image)
-        counted = automount.target("containers", scene.web.id)
-        assert _is_readable(automount)
-
-        _expire_until(automount, lambda: not _is_readable(automount))
-
-        assert not os.path.lexists(view)
-        assert not scene.store.driver.is_mounted(scene.web.layer)
-        assert counted == scene.store.driver.mount_point(scene.web.layer)
-        assert 0 == scene.count(scene.web.layer)
-
-
-def test_vfs_gives_its_count_back_when_idle(vfs_scene: Scene) -> None:
-    with closing(vfs_scene.automount(idle_s=0.2)) as automount:
-        automount.target("containers", vfs_scene.web.id)
-
-        _expire_until(automount, lambda: not _is_readable(automount))
-
-        assert 0 == vfs_scene.count(vfs_scene.web.layer)
-
-
-@pytest.mark.parametrize("kind", ["images", "containers"])
-def test_what_is_in_use_stays(scene: Scene, kind: str) -> None:
-    object_id = scene.image if kind == "images" else scene.web.id
-    with closing(scene.automount(idle_s=0.1)) as automount:
-        path = automount.target(kind, object_id)
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            until = time.monotonic() + 1
-            while time.monotonic() < until:
-                time.sleep(automount.expire())
-            assert "from top\n" == Path(path, "motd").read_text()
-        finally:
-            os.close(fd)
-
-        _expire_until(automount, lambda: not _is_readable(automount))
-
-
-def test_each_use_begins_the_idle_time_anew(scene: Scene) -> None:
-    with closing(scene.automount(idle_s=0.4)) as automount:
-        path = automount.target("images", scene.image)
-        until = time.monotonic() + 2
-        while time.monotonic() < until:
-            # By the path, as a program does that has once followed the link.
-            assert Path(path, "motd").exists()
-            time.sleep(min(0.1, automount.expire()))
-
-
-def test_each_reading_of_the_link_begins_the_idle_time_anew(scene: Scene) -> None:
-    with closing(scene.automount(idle_s=0.4)) as automount:
-        path = automount.target("images", scene.image)
-        until = time.monotonic() + 2
-        while time.monotonic() < until:
-            assert path == automount.target("images", scene.image)
-            assert [path] == scene.ours()
-            time.sleep(min(0.2, automount.expire()))
-
-
-def test_a_count_of_another_tool_outlives_ours(scene: Scene) -> None:
-    with closing(scene.automount(idle_s=0.2)) as automount:
-        automount.target("containers", scene.web.id)
-        theirs = scene.go.out("mount", "web")
-        assert 2 == scene.count(scene.web.layer)
-
-        _expire_until(automount, lambda: not _is_readable(automount))
-
-        assert 1 == scene.count(scene.web.layer)
-        assert "from top\n" == Path(theirs, "motd").read_text()
-    assert 1 == scene.count(scene.web.layer)
-    scene.go.run("unmount", "web")
-
-
-def test_two_daemons_count_each_for_itself(scene: Scene) -> None:
-    with closing(scene.automount(idle_s=0.2)) as first, closing(scene.automount()) as second:
-        view = first.target("images", scene.image)
-        assert view != second.target("images", scene.image)
-        path = first.target("containers", scene.web.id)
-        # The second finds it mounted by another program, which the first is to it.
-        assert path == second.target("containers", scene.web.id)
-
-        _expire_until(first, lambda: not _is_readable(first))
-
-        assert path == second.target("containers", scene.web.id)
-        assert 1 == scene.count(scene.web.layer)
-    assert 0 == scene.count(scene.web.layer)
-
-
-def test_idle_0_never_expires(scene: Scene) -> None:
-    with closing(scene.automount(idle_s=0)) as automount:
-        automount.target("images", scene.image)
-
-        assert not _is_readable(automount)
-
-
-def test_what_others_unmounted_is_mounted_again(scene: Scene) -> None:
-    with closing(scene.automount()) as automount:
-        view = automount.target("images", scene.image)
-        subprocess.run(["umount", view], check=True, timeout=10)
-        assert "from top\n" == Path(automount.target("images", scene.image), "motd").read_text()
-
-        automount.target("containers", scene.web.id)
-        scene.go.run("unmount", "--force", "web")
-        path = automount.target("containers", scene.web.id)
-        assert "from top\n" == Path(path, "motd").read_text()
-        assert 1 == scene.count(scene.web.layer)
-
-        subprocess.run(["umount", path], check=True, timeout=10)
-        assert (
-            "from top\n" == Path(automount.target("containers", scene.web.id), "motd").read_text()
-        )
-        assert 1 == scene.count(scene.web.layer)
-    assert 0 == scene.count(scene.web.layer)
-
-
 # -- deletion ----------------------------------------------------------------------------------
 
 
@@ -313,7 +130,7 @@ def test_before_a_deletion_an_unused_mount_goes_at_once(scene: Scene, kind: str)
 
         assert [] == scene.ours()
         assert [] == scene.go_table()
-        assert not _is_readable(automount)
+        assert not is_readable(automount)
 
 
 @pytest.mark.parametrize("kind", ["images", "containers"])
@@ -342,7 +159,7 @@ def test_what_was_deleted_is_forgotten(scene: Scene) -> None:
         automount.forget([scene.loose, scene.web.layer, scene.top, scene.base])
 
         assert not os.path.lexists(view)
-        assert not _is_readable(automount)
+        assert not is_readable(automount)
         assert [] == scene.go_table()
 
 

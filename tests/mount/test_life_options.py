@@ -1,6 +1,7 @@
 """What the words of `-o` mean."""
 
 import pytest
+
 from holdfs.fusefs.settings import OptionError, Settings, fsname_option, parse_options, split_words
 
 
