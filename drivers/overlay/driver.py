@@ -103,12 +103,10 @@ class OverlayDriver:
             shown = os.stat(f"{self._directory(parent_id)}/diff")
             mode, owner = shown.st_mode & 0o777, (shown.st_uid, shown.st_gid)
             lower = self._lower_of_child(parent_id)
-        link = ""
         os.mkdir(directory, 0o700)
         try:
             self._make_directory(f"{directory}/diff", mode, owner)
-            link = links.make_link(self.home, layer_id)
-            links.write_small(f"{directory}/link", link, 0o644)
+            links.make_link(self.home, layer_id)
             self._make_directory(f"{directory}/work", 0o700, owner)
             self._make_directory(f"{directory}/merged", 0o700, owner)
             if parent_id:
@@ -117,9 +115,7 @@ class OverlayDriver:
                 self._make_directory(f"{directory}/empty", 0o700, owner)
             _sync_directory(directory)
         except BaseException:
-            if link:
-                links.remove_link(self.home, link)
-            self._remove_directory(layer_id)
+            self.remove(layer_id)
             raise
 
     def _make_directory(self, path: str, mode: int, owner: tuple[int, int]) -> None:

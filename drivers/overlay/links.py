@@ -34,14 +34,16 @@ def read_lower(home: str, layer_id: str) -> str:
 
 
 def make_link(home: str, layer_id: str) -> str:
-    """Make a new link to the layer's `diff` and return its name."""
-    while True:
-        name = layout.format_link(os.urandom(17))
-        try:
-            os.symlink(layout.link_target(layer_id), f"{home}/{layout.LINKS}/{name}")
-        except FileExistsError:
-            continue
-        return name
+    """
+    Give the layer a new link and a `link` file that names it, and return the name.
+
+    The file comes first: whoever removes a layer that was killed half-made learns from it what
+    else to remove. A link that leads nowhere makes the Go tools' recovery fail for good.
+    """
+    name = layout.format_link(os.urandom(17))
+    write_small(f"{home}/{layer_id}/link", name, 0o644)
+    os.symlink(layout.link_target(layer_id), f"{home}/{layout.LINKS}/{name}")
+    return name
 
 
 def remove_link(home: str, name: str) -> None:
@@ -74,7 +76,7 @@ def recover_links(home: str) -> None:
 
 
 def _rewrite_link_files(home: str) -> None:
-    """Drop malformed links, and let the layer of each good one name it if it names none."""
+    """Drop links that lead to no layer; a layer that names no link gets to name its own."""
     links_dir = f"{home}/{layout.LINKS}"
     for name in os.listdir(links_dir):
         try:
@@ -82,10 +84,10 @@ def _rewrite_link_files(home: str) -> None:
         except OSError:
             continue  # no link: somebody else's file
         layer_id = layout.parse_link_target(target)
-        if not layer_id:
+        if not layer_id or not os.path.isdir(f"{home}/{layer_id}"):
             _log.warning("removing link %s/%s, which points to %r", links_dir, name, target)
             remove_link(home, name)
-        elif os.path.isdir(f"{home}/{layer_id}") and not read_link_name(home, layer_id):
+        elif not read_link_name(home, layer_id):
             # A layer with two links keeps the one it names: children may use either.
             write_small(f"{home}/{layer_id}/link", name, 0o644)
 

@@ -143,6 +143,14 @@ def test_a_malformed_link_is_replaced(driver: Driver) -> None:
     assert f"../{layer_id(1)}/diff" == os.readlink(link)
 
 
+def test_links_to_layers_that_are_gone_are_removed(driver: Driver) -> None:
+    os.symlink(f"../{layer_id(9)}/diff", f"{driver.home}/l/{'A' * 26}")
+
+    recover_links(driver.home)
+
+    assert {_read(driver, n, "link") for n in (1, 2, 3)} == set(os.listdir(f"{driver.home}/l"))
+
+
 def test_a_layer_with_two_links_keeps_both(driver: Driver) -> None:
     other = "A" * 26
     os.symlink(f"../{layer_id(1)}/diff", f"{driver.home}/l/{other}")
