@@ -28,16 +28,18 @@ SOURCES := pyproject.toml setup.py $(shell find native drivers core fusefs \
 
 # Two apt-get or pip at once are in each other's way.
 .NOTPARALLEL:
-.PHONY: install demo test lint bench packages demo-packages peer-packages venv dev
+.PHONY: install demo test lint bench packages venv dev
 
 # A make of its own, since this one has looked at .venv already and would not see it made anew.
 install: venv
 	@$(MAKE) -s .venv/installed
 
-demo: demo-packages install
+demo: PACKAGES += $(DEMO_PACKAGES)
+demo: install
 	@$(BIN)/python .make/demo.py $(DEMO_MOUNT) $(DEMO_STORE)
 
-test: peer-packages dev
+test: PACKAGES += $(PEER_PACKAGES)
+test: dev
 	$(BIN)/python -m pytest
 
 lint: dev
@@ -45,17 +47,12 @@ lint: dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-bench: peer-packages dev
+bench: PACKAGES += $(PEER_PACKAGES)
+bench: dev
 	$(BIN)/python -m tests.bench
 
 packages:
 	@.make/packages $(PACKAGES)
-
-demo-packages:
-	@.make/packages $(DEMO_PACKAGES)
-
-peer-packages:
-	@.make/packages $(PEER_PACKAGES)
 
 venv: packages
 	@.make/venv $(PYTHON)
