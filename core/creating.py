@@ -87,7 +87,9 @@ class Creating(Sets):
         if not ref:
             return ""
         parent_id = self.full_id("layers", layers, ref)
-        for head in self.containers.current().heads():
+        containers = self.containers.current()
+        containers.check()
+        for head in containers.heads():
             if head.layer == parent_id:
                 raise ParentIsContainer(
                     f"layer {parent_id} is the writable layer of container {head.id}; "
@@ -127,7 +129,8 @@ class Creating(Sets):
             times.parse_time(created)
         with self.layers.lock.writing():
             layers = self.layers.current()
-            layer_id = self.full_id("layers", layers, layer) if layer else ""
+            # The record, not just its ID: one that can't be read is no layer to build on.
+            layer_id = layers.one(self.full_id("layers", layers, layer)).id if layer else ""
             with self.images.edit() as edit:
                 naming.check_free(edit.records, "image", image_id, wanted)
                 image = Image(
@@ -202,7 +205,7 @@ class Creating(Sets):
             return "", ""
         images = self.images.current()
         image_id = self.full_id("images", images, ref)
-        top = images.head(image_id).layer
+        top = images.one(image_id).layer
         if top and top not in layers:
             raise LayerNotKnown(top)
         return image_id, top

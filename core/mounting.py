@@ -100,9 +100,10 @@ class Mounting(Sets):
             LayerNotKnown: It has no layer, or one that is gone.
         """
         snapshot = self.snapshot()
-        image = snapshot.images.head(self.full_id("images", snapshot.images, ref))
+        image = snapshot.images.one(self.full_id("images", snapshot.images, ref))
         layers = [i for i in (image.layer, *image.mapped_layers) if i in snapshot.layers]
         if not layers:
+            snapshot.layers.check()
             raise LayerNotKnown(image.layer)
         return next((i for i in layers if not snapshot.layers.one(i).uidmap), layers[0])
 
@@ -118,8 +119,9 @@ class Mounting(Sets):
             container_id = self.full_id("containers", snapshot.containers, ref)
         except NotKnown:
             return self.full_id("layers", snapshot.layers, ref)
-        layer_id = snapshot.containers.head(container_id).layer
+        layer_id = snapshot.containers.one(container_id).layer
         if layer_id not in snapshot.layers:
+            snapshot.layers.check()
             raise LayerNotKnown(layer_id)
         return layer_id
 

@@ -219,6 +219,14 @@ class Records(Generic[R]):
         """What is wrong with a file of this kind as a whole."""
         return next((part.damage for part in self.parts if part.damage is not None), None)
 
+    def check(self) -> None:
+        """Raise StoreDamaged if any record can't be told, as before a check of who uses what."""
+        if self.damage is not None:
+            raise self.damage
+        for part in self.parts:
+            for damage in part.broken.values():
+                raise damage
+
     @property
     def signature(self) -> tuple[bytes, tuple[Signature, ...]]:
         """Equal for two readings exactly when nobody wrote in between."""
