@@ -3,12 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "holdfs.h"
@@ -57,17 +55,22 @@ static int unlink_one(int dir_fd, const char *name, int flags)
 
 static int open_below(int dir_fd, const char *name)
 {
-    struct open_how how = {
-        .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
-    };
-    long fd;
+    struct statx found;
+    int result, fd;
 
     do
-        fd = syscall(SYS_openat2, dir_fd, name, &how, sizeof how);
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-    /* Something is mounted there: the word for that, when removing, is EBUSY. */
-    return fd < 0 ? (errno == EXDEV ? -EBUSY : -errno) : (int)fd;
+        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return -errno;
+    /* By the mount, not by the device: a bind mount has that of its source. */
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &found) < 0)
+        result = -errno;
+    else
+        result = found.stx_attributes & STATX_ATTR_MOUNT_ROOT ? -EBUSY : fd;
+    if (result < 0)
+        close(fd);
+    return result;
 }
 
 static int is_directory(int dir_fd, const struct dirent *entry)
