@@ -15,7 +15,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -122,38 +121,30 @@ class Automount:
             return
         for slot in self._slots_of(layer_id):
             with slot.lock:
-                if slot.path and not self._try_unmount(slot, rounds=_RELEASE_ROUNDS):
+                if slot.path and not self._try_unmount(slot):
                     raise LayerMounted(
                         f"{slot.path} is in use: leave it and close its files, then delete"
                     )
 
-    def forget(self, layer_ids: Iterable[str]) -> None:
-        """Unmount what is ours of layers that were deleted; in use, it stays until it is idle."""
-        for layer_id in layer_ids:
-            for slot in self._slots_of(layer_id):
-                with slot.lock:
-                    if not slot.path:
-                        pass
-                    elif slot.is_view:
-                        self._try_unmount(slot, rounds=_RELEASE_ROUNDS)
-                    else:
-                        self._discard(slot)  # the driver unmounted it, its count went with it
-
     def expire(self) -> float:
         """
-        Take down what is idle; what can't be is tried again later.
+        Take down what is idle, and what belongs to layers that were deleted unless it is in use.
+
+        What can't be taken down is tried again later. Call it after changes of the store, too.
 
         Returns:
             After how many seconds to call again, if `fileno` is readable then.
         """
         with self._mutex:
             slots = list(self._mounted)
+        layers = self._store.snapshot().layers
         for slot in slots:
-            # Held by somebody: then it is being used.
-            if slot.due <= time.monotonic() and slot.lock.acquire(blocking=False):
+            is_deleted = layers.damage is None and slot.layer_id not in layers
+            # A lock held by somebody: then the mount is being used.
+            if (is_deleted or slot.due <= time.monotonic()) and slot.lock.acquire(blocking=False):
                 try:
                     if slot.path:
-                        self._expire(slot)
+                        self._expire(slot, is_deleted=is_deleted)
                 finally:
                     slot.lock.release()
         with self._mutex:
@@ -217,9 +208,11 @@ class Automount:
             self._store.unmount(slot.layer_id)
         self._discard(slot)
 
-    def _expire(self, slot: _Slot) -> None:
+    def _expire(self, slot: _Slot, *, is_deleted: bool) -> None:
         now = time.monotonic()
         try:
+            if is_deleted and self._try_unmount(slot):
+                return
             outcome = self._unmount_if_idle(slot)
         except (StoreError, DriverError, OSError) as error:
             log.warning("%s could not be unmounted, trying again: %s", slot.path, error)
@@ -231,8 +224,9 @@ class Automount:
         else:
             slot.due = now + self._idle_s / 2
 
-    def _try_unmount(self, slot: _Slot, *, rounds: int) -> bool:
-        for _ in range(rounds):
+    def _try_unmount(self, slot: _Slot) -> bool:
+        """Unmount it now unless somebody is in it."""
+        for _ in range(_RELEASE_ROUNDS):
             outcome = self._unmount_if_idle(slot)
             if outcome is Expiry.UNMOUNTED:
                 self._discard(slot)

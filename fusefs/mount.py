@@ -88,9 +88,10 @@ async def _serve(
     with trio.open_signal_receiver(*numbers) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, signals)
-            nursery.start_soon(_expire, automount)
+            changed, changes = trio.open_memory_channel[None](1)
+            nursery.start_soon(_expire, automount, changes)
             if watch is not None:
-                nursery.start_soon(_follow, watch, operations)
+                nursery.start_soon(_follow, watch, operations, changed)
             ready.ready()
             if early:
                 pyfuse3.terminate()
@@ -118,7 +119,9 @@ async def _end_on_signal(signals: AsyncIterator[int]) -> None:
         pyfuse3.terminate()
 
 
-async def _follow(watch: Watch, operations: Operations) -> None:
+async def _follow(
+    watch: Watch, operations: Operations, changed: trio.MemorySendChannel[None]
+) -> None:
     """Bring the tree up to date after each change of the store; what comes meanwhile is one."""
     is_behind = False
     while True:
@@ -128,6 +131,7 @@ async def _follow(watch: Watch, operations: Operations) -> None:
             is_behind |= watch.wait(0)
             if is_behind:
                 await operations.refresh()
+                _tell(changed)
             is_behind = False
         except Exception:
             # Whatever it is, the mount goes on: its user may be the one who can mend it.
@@ -136,8 +140,15 @@ async def _follow(watch: Watch, operations: Operations) -> None:
             await trio.sleep(_RETRY_S)
 
 
-async def _expire(automount: Automount) -> None:
-    """Take down what is idle. Sleeps without a timer while nothing of ours is mounted."""
+def _tell(changed: trio.MemorySendChannel[None]) -> None:
+    try:
+        changed.send_nowait(None)
+    except trio.WouldBlock:
+        pass  # it is told already
+
+
+async def _expire(automount: Automount, changes: trio.MemoryReceiveChannel[None]) -> None:
+    """Take down what is idle or deleted. Sleeps with no timer while nothing of ours is mounted."""
     limiter = trio.CapacityLimiter(1)
     while True:
         await trio.lowlevel.wait_readable(automount.fileno())
@@ -146,7 +157,8 @@ async def _expire(automount: Automount) -> None:
         except Exception:
             log.exception("idle mounts could not be taken down; trying again")
             pause_s = _RETRY_S
-        await trio.sleep(pause_s)
+        with trio.move_on_after(pause_s):
+            await changes.receive()
 
 
 def _open_watch(store: Store, *, is_optional: bool) -> AbstractContextManager[Watch | None]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from holdfs.core.errors import LayerMounted, NotKnown
-from tests.mount.scene import Scene, is_readable
+from tests.mount.scene import Scene, expire_until, is_readable
 from tests.mounts import mounts_below
 from tests.needs import needs
 
@@ -147,7 +147,7 @@ def test_before_a_deletion_a_used_mount_is_a_refusal(scene: Scene, kind: str) ->
             os.close(fd)
 
 
-def test_what_was_deleted_is_forgotten(scene: Scene) -> None:
+def test_what_was_deleted_goes_at_once(scene: Scene) -> None:
     with closing(scene.automount()) as automount:
         automount.target("layers", scene.loose)
         automount.target("containers", scene.web.id)
@@ -156,11 +156,26 @@ def test_what_was_deleted_is_forgotten(scene: Scene) -> None:
         scene.go.run("delete-image", "shop")
         scene.go.run("delete-layer", "loose")
 
-        automount.forget([scene.loose, scene.web.layer, scene.top, scene.base])
+        automount.expire()
 
         assert not os.path.lexists(view)
         assert not is_readable(automount)
         assert [] == scene.go_table()
+
+
+def test_what_was_deleted_and_is_in_use_stays_until_it_is_left(scene: Scene) -> None:
+    with closing(scene.automount(idle_s=0.2)) as automount:
+        view = automount.target("images", scene.image)
+        fd = os.open(view, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            scene.go.run("delete-container", "web")
+            scene.go.run("delete-image", "shop")
+            automount.expire()
+            assert [view] == scene.ours()
+        finally:
+            os.close(fd)
+
+        expire_until(automount, lambda: not is_readable(automount))
 
 
 # -- many at once, crashes, the end -------------------------------------------------------------
