@@ -106,13 +106,14 @@ class OverlayDriver:
         os.mkdir(directory, 0o700)
         try:
             self._make_directory(f"{directory}/diff", mode, owner)
-            links.make_link(self.home, layer_id)
             self._make_directory(f"{directory}/work", 0o700, owner)
             self._make_directory(f"{directory}/merged", 0o700, owner)
             if parent_id:
                 links.write_small(f"{directory}/lower", lower, 0o666)
             else:
                 self._make_directory(f"{directory}/empty", 0o700, owner)
+            # Last, since waiting for the disk is cheaper once everything else is there.
+            links.make_link(self.home, layer_id)
             _sync_directory(directory)
         except BaseException:
             self.remove(layer_id)
@@ -166,7 +167,7 @@ class OverlayDriver:
 
     def _unmount_below(self, directory: str) -> None:
         for mount in mounts_below(directory):
-            _umount_if_mounted(mount.point)
+            mounts.umount_if_mounted(mount.point)
 
     def mount_point(self, layer_id: str) -> str:
         """Return where `mount` mounts this layer."""
@@ -265,9 +266,9 @@ class OverlayDriver:
             mapped = f"{directory}/mapped"
             if os.path.isdir(mapped):  # left by a program that was killed while mounting
                 for name in os.listdir(mapped):
-                    _umount_if_mounted(f"{mapped}/{name}")
-            if _umount_if_mounted(f"{directory}/merged"):
-                _renew_merged(directory)
+                    mounts.umount_if_mounted(f"{mapped}/{name}")
+            if mounts.umount_if_mounted(f"{directory}/merged"):
+                mounts.renew_merged(directory)
 
     def diff_path(self, layer_id: str) -> str:
         """Return the directory that holds the layer's own changes."""
@@ -305,36 +306,6 @@ def _quote(text: str) -> str:
     """Return the text in quotes, as Go prints it."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _umount_if_mounted(path: str) -> bool:
-    """Unmount `path`, and say whether there was a mount."""
-    try:
-        sys.umount(path)
-    except OSError as error:
-        # EINVAL: not mounted, or another program was faster. ENOENT: no directory.
-        if error.errno in (errno.EINVAL, errno.ENOENT):
-            return False
-        raise
-    return True
-
-
-def _renew_merged(directory: str) -> None:
-    """
-    Put a new directory in the place of `merged`.
-
-    The old one may still have the mount on it in other mount namespaces, and nothing could be
-    mounted there or removed without trouble (containers/storage 1.53 and later do the same).
-    """
-    fresh = f"{directory}/merged.1"
-    try:
-        os.mkdir(fresh, 0o700)
-    except FileExistsError:
-        pass
-    try:
-        os.rename(fresh, f"{directory}/merged")
-    except OSError as error:
-        _log.info("%s stays as it is: %s", f"{directory}/merged", error)
 
 
 def _sync_directory(path: str) -> None:

@@ -10,14 +10,18 @@ Source: spec/store-format.md 8.5.
 """
 
 import errno
+import logging
 import os
 from dataclasses import dataclass
+from typing import Final
 
 from holdfs.drivers.base import DriverError, MountOptions
 from holdfs.drivers.overlay import layout, links
 from holdfs.drivers.overlay.words import split_words
 from holdfs.native import mount as sys
 from holdfs.native.remove import remove_tree
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,3 +155,33 @@ def forget_volatile(home: str, layer_id: str) -> None:
         remove_tree(incompat_fd, "volatile")
     finally:
         os.close(incompat_fd)
+
+
+def umount_if_mounted(path: str) -> bool:
+    """Unmount `path`, and say whether there was a mount."""
+    try:
+        sys.umount(path)
+    except OSError as error:
+        # EINVAL: not mounted, or another program was faster. ENOENT: no directory.
+        if error.errno in (errno.EINVAL, errno.ENOENT):
+            return False
+        raise
+    return True
+
+
+def renew_merged(directory: str) -> None:
+    """
+    Put a new directory in the place of `merged`.
+
+    The old one may still have the mount on it in other mount namespaces, and nothing could be
+    mounted there or removed without trouble (containers/storage 1.53 and later do the same).
+    """
+    fresh = f"{directory}/merged.1"
+    try:
+        os.mkdir(fresh, 0o700)
+    except FileExistsError:
+        pass
+    try:
+        os.rename(fresh, f"{directory}/merged")
+    except OSError as error:
+        _log.info("%s stays as it is: %s", f"{directory}/merged", error)

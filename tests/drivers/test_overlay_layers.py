@@ -305,6 +305,15 @@ def test_a_stray_mount_of_id_mapped_lowers_is_undone(driver: Driver) -> None:
     assert not driver.exists(layer_id(3))
 
 
+def test_a_users_own_store_is_mounted_with_that_users_marks(graph_run: GraphRun) -> None:
+    os.mkdir(f"{graph_run.graph}/overlay")
+    os.chown(f"{graph_run.graph}/overlay", 1000, 1000)
+    driver = open_overlay(graph_run)
+    driver.create(layer_id(1), "")
+
+    assert "userxattr" in _mount_line(driver, 1, MountOptions())
+
+
 _IN_A_NAMESPACE = """
 import os, shutil, sys
 from holdfs.drivers import open_driver
