@@ -29,6 +29,16 @@ class Act(NamedTuple):
     ours: Callable[[Store], object]
 
 
+def in_turn(*acts: Callable[[Store], object]) -> Callable[[Store], object]:
+    """Return one act made of several."""
+
+    def act(store: Store) -> None:
+        for each in acts:
+            each(store)
+
+    return act
+
+
 DIGEST = "sha256:" + "a" * 64
 
 DONE = [
@@ -224,9 +234,9 @@ DONE = [
             go.run("set-container-data", "c1", "config.json", input="{1}"),
             go.run("set-container-data", "c0", "x", input="1"),
         ),
-        lambda s: (
-            s.set_big_data("containers", "c1", "config.json", b"{1}"),
-            s.set_big_data("containers", "c0", "x", b"1"),
+        in_turn(
+            lambda s: s.set_big_data("containers", "c1", "config.json", b"{1}"),
+            lambda s: s.set_big_data("containers", "c0", "x", b"1"),
         ),
     ),
     Act(
@@ -235,9 +245,9 @@ DONE = [
             go.run("set-layer-data", "base", "some-data", input="y"),
             go.run("set-layer-data", "lone", "l", input="z"),
         ),
-        lambda s: (
-            s.set_big_data("layers", "base", "some-data", b"y"),
-            s.set_big_data("layers", "lone", "l", b"z"),
+        in_turn(
+            lambda s: s.set_big_data("layers", "base", "some-data", b"y"),
+            lambda s: s.set_big_data("layers", "lone", "l", b"z"),
         ),
     ),
     # Deleting.
@@ -258,7 +268,11 @@ DONE = [
             go.run("delete-image", "spare"),
             go.run("delete-image", "one"),
         ],
-        lambda s: [s.delete_container("first"), s.delete_image("spare"), s.delete_image("one")],
+        in_turn(
+            lambda s: s.delete_container("first"),
+            lambda s: s.delete_image("spare"),
+            lambda s: s.delete_image("one"),
+        ),
     ),
     Act(
         "delete of a layer in use",
@@ -300,7 +314,7 @@ DONE = [
     Act(
         "delete what is mounted",
         lambda go: [go.run("mount", "c1"), go.run("delete-container", "c1")],
-        lambda s: [s.mount("c1"), s.delete_container("c1")],
+        in_turn(lambda s: s.mount("c1"), lambda s: s.delete_container("c1")),
     ),
     Act(
         "shutdown",

@@ -7,13 +7,14 @@ Our Store stays open all the time, as in the daemon; the Go tools are a process 
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
 
 from holdfs.core.errors import StoreError
 from holdfs.core.formats.digests import digest
+from holdfs.core.sets import Kind
 from tests.differential.conftest import fill
 from tests.differential.live import KINDS, Live, assert_same_views
 from tests.needs import needs
@@ -37,11 +38,17 @@ def turns(live: Live, rng: random.Random, number: int) -> Turn:
     store = live.store
     view = store.snapshot()
 
-    def some(kind: str) -> str:
-        return rng.choice([*getattr(view, kind), *getattr(view, kind), "nope"])
+    def some(ids: Sequence[str]) -> str:
+        return rng.choice([*ids, *ids, "nope"])
 
-    layer, image, container = some("layers"), some("images"), some("containers")
-    kind, ref = rng.choice((("layers", layer), ("images", image), ("containers", container)))
+    layer, image = some(view.layers.ids), some(view.images.ids)
+    container = some(view.containers.ids)
+    refs: list[tuple[Kind, str]] = [
+        ("layers", layer),
+        ("images", image),
+        ("containers", container),
+    ]
+    kind, ref = rng.choice(refs)
     name, new = rng.choice(NAMES), f"{number:04d}-new"
     data = str(number)
     return rng.choice(
