@@ -9,7 +9,7 @@ were listed cost one list each only if something besides their own directory was
 from collections.abc import Iterable, Iterator, Sequence
 
 from holdfs.fusefs.tree.collection import Collection
-from holdfs.fusefs.tree.node import KINDS, Kind, Node, gone, hash_ino
+from holdfs.fusefs.tree.node import KINDS, ROOT_INO, Kind, Node, gone, hash_ino
 from holdfs.fusefs.tree.objects import ObjectDir
 from holdfs.fusefs.tree.root import Root
 
@@ -19,8 +19,9 @@ class Inodes:
 
     def __init__(self, root: Root) -> None:
         self._nodes: dict[int, Node] = {root.ino: root}
-        # The kernel never forgets the root.
-        self._counts: dict[int, int] = {root.ino: 1}
+        #: Look-ups beyond the first, which is what most nodes have: a second table of all would
+        #: take a third of the memory. (The kernel never forgets the root.)
+        self._more: dict[int, int] = {}
         self._about: dict[str, list[int]] = {}
         self._listings: dict[Kind, set[int]] = {kind: set() for kind in KINDS}
         self._collections = {kind: Collection(root, kind).ino for kind in KINDS}
@@ -48,10 +49,9 @@ class Inodes:
         """Count one look-up of the node, and return the one that stands for its inode."""
         known = self._nodes.get(node.ino)
         if known is not None:
-            self._counts[node.ino] += 1
+            self._more[node.ino] = self._more.get(node.ino, 0) + 1
             return known
         self._nodes[node.ino] = node
-        self._counts[node.ino] = 1
         if not _is_computable(node):
             if node.about:
                 self._about.setdefault(node.about, []).append(node.ino)
@@ -62,12 +62,12 @@ class Inodes:
     def forget(self, counts: Iterable[tuple[int, int]]) -> None:
         """Take back look-ups; a node without any is dropped."""
         for ino, count in counts:
-            left = self._counts.get(ino, 0) - count
-            if left > 0:
-                self._counts[ino] = left
+            more = self._more.pop(ino, 0) - count
+            if more >= 0:
+                if more:
+                    self._more[ino] = more
                 continue
-            self._counts.pop(ino, None)
-            node = self._nodes.pop(ino, None)
+            node = self._nodes.pop(ino, None) if ino != ROOT_INO else None
             if node is not None and not _is_computable(node):
                 self._drop(node)
 

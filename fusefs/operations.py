@@ -177,7 +177,12 @@ class Operations(pyfuse3.Operations):
         """Do what a node has planned: in the store, then in the mount."""
         if plan is not None:
             if plan.step is not None:
-                await self._change(plan.step)
+                try:
+                    await self._change(plan.step)
+                except StoreError as error:
+                    if plan.failed is not None:
+                        plan.failed(error)
+                    raise
             if plan.after is not None:
                 plan.after()
         self._deadlines.changed()
@@ -545,8 +550,8 @@ class Operations(pyfuse3.Operations):
     async def getxattr(self, ino: int, name: bytes, ctx: RequestContext) -> bytes:
         text = os.fsdecode(name)
         if not text.startswith(_XATTR_PREFIX):
-            # No ACLs at all; of other attributes merely none.
-            number = errno.ENOTSUP if text.startswith("system.") else errno.ENODATA
+            # For what is not "user." not merely none: `ls -l` then stops asking for each file.
+            number = errno.ENODATA if text.startswith("user.") else errno.ENOTSUP
             raise OSError(number, "no such attribute")
         value = self._inodes.get(ino).xattr(await self._view(), text.removeprefix(_XATTR_PREFIX))
         if value is None:
@@ -572,6 +577,7 @@ def _new_name(name: bytes) -> str:
     return text
 
 
+#: Requests whose first argument is a file handle.
 _BY_HANDLE: Final = frozenset({"read", "write", "flush", "fsync", "release"})
 _DOTS_MODE: Final = 0o040555
 _STATFS_FIELDS: Final = (

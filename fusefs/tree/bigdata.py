@@ -124,9 +124,9 @@ class BigDataDir(Directory):
         return item, writer
 
     def unlink(self, view: View, name: str) -> Plan | None:
-        if view.tree.scratch.remove(self.parent.object_id, PLACE, name) is None:
-            self.parent.hide(view, PLACE + name, always=True)
-        return None
+        if view.tree.scratch.remove(self.parent.object_id, PLACE, name) is not None:
+            return None
+        return self.parent.hide(view, PLACE + name, always=True)
 
     def rename(
         self, view: View, name: str, new_parent: Directory, new_name: str, *, replace: bool
@@ -181,11 +181,10 @@ class BigDataDir(Directory):
         def step() -> None:
             copied.append(tree.store.read_big_data(kind, object_id, key))
 
-        def after() -> None:
-            tree.scratch.create(object_id, PLACE, new_name, copied[0])
-            self.parent.hide(view, PLACE + name, always=True)
-
-        return Plan(step, after)
+        hiding = self.parent.hide(view, PLACE + name, always=True)
+        return hiding._replace(step=step).then(
+            lambda: tree.scratch.create(object_id, PLACE, new_name, copied[0])
+        )
 
 
 class Item(File):

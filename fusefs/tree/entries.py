@@ -78,6 +78,11 @@ class AttributeFile(File):
         make = NamesWriter if self.name == "names" else MetadataWriter
         return make(self, old, view.tree.store, kind, object_id, truncate=truncate, append=append)
 
+    def truncate(self, view: View, size: int) -> Step | None:
+        # Cutting alone changes nothing: `grep -v x names > names` must not drop them all.
+        self.open_writer(view, truncate=True, append=False)
+        return None
+
     def replace_step(self, view: View, content: bytes) -> Step:
         """Return what stores `content` whole, as a saver's rename does."""
         kind, object_id = self.parent.kind, self.parent.object_id

@@ -53,8 +53,7 @@ class _OfObject(Directory):
         return [name for name in names if not self._is_hidden(view, name)]
 
     def unlink(self, view: View, name: str) -> Plan | None:
-        self.parent.hide(view, f"{self.name}/{name}", always=False)
-        return None
+        return self.parent.hide(view, f"{self.name}/{name}", always=False)
 
 
 class MembersDir(_OfObject):

@@ -15,6 +15,8 @@ from hashlib import blake2b
 from stat import S_IFDIR, S_IFLNK, S_IFREG
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
+from holdfs.core.errors import StoreError
+
 if TYPE_CHECKING:
     from holdfs.fusefs.tree.handles import Reader, Writer
     from holdfs.fusefs.tree.view import View
@@ -37,10 +39,12 @@ class Plan(NamedTuple):
     Attributes:
         step: In the store, in a thread; None if there is nothing to do there.
         after: In the mount alone, on the loop, once the step has gone well.
+        failed: The same, if the store has refused it.
     """
 
     step: Step | None = None
     after: Callable[[], object] | None = None
+    failed: Callable[[StoreError], object] | None = None
 
     def then(self, also: Callable[[], object]) -> "Plan":
         """Return the plan with one thing more at its end."""
@@ -51,7 +55,7 @@ class Plan(NamedTuple):
                 before()
             also()
 
-        return Plan(self.step, after)
+        return self._replace(after=after)
 
 
 ROOT_INO = 1
@@ -186,8 +190,8 @@ class File(Node):
         raise NotImplementedError
 
     def truncate(self, view: "View", size: int) -> Step | None:
-        """Plan truncate(2), without a handle; most files let it change nothing."""
-        return None
+        """Plan truncate(2), without a handle; None if that changes nothing."""
+        raise refusal(errno.EACCES, "this attribute can't be written")
 
 
 class Link(Node):

@@ -14,7 +14,7 @@ import errno
 from collections.abc import Sequence
 from typing import assert_never
 
-from holdfs.core.errors import StoreDamaged, StoreError
+from holdfs.core.errors import StoreDamaged
 from holdfs.fusefs.tree import targets
 from holdfs.fusefs.tree.attributes import (
     ROWS_OF,
@@ -30,6 +30,7 @@ from holdfs.fusefs.tree.attributes import (
     is_present,
 )
 from holdfs.fusefs.tree.bigdata import BigDataDir
+from holdfs.fusefs.tree.deleting import check_delete
 from holdfs.fusefs.tree.entries import (
     AttributeFile,
     ComputedFile,
@@ -159,37 +160,33 @@ class ObjectDir(Directory):
 
     # -- changing ----------------------------------------------------------------------------
 
-    def hide(self, view: View, path: str, *, always: bool) -> None:
+    def hide(self, view: View, path: str, *, always: bool) -> Plan:
         """
-        Hide an entry of the object, as if it were removed.
+        Plan that an entry of the object is hidden, as if it were removed.
 
         Args:
             path: Below this directory.
             always: Programs that save remove it; else only if the object could be deleted.
         """
-        tree = view.tree
-        view.check_writable(self.kind, self.object_id)
-        if (refused := tree.hidden.refusal(self.object_id)) is not None:
+        tree, object_id = view.tree, self.object_id
+        view.check_writable(self.kind, object_id)
+        if (refused := tree.hidden.refusal(object_id)) is not None:
             raise refused.with_traceback(None)
-        if not always:
-            try:
-                tree.store.check_delete(self.kind, self.object_id)
-            except StoreError as error:
-                tree.hidden.refuse(self.object_id, error)
-                raise
-        tree.hidden.hide(self.object_id, path, self.path)
+        return Plan(
+            None if always else lambda: check_delete(tree, self.kind, object_id),
+            lambda: tree.hidden.hide(object_id, path, self.path),
+            lambda error: tree.hidden.refuse(object_id, error),
+        )
 
     def unlink(self, view: View, name: str) -> Plan | None:
-        if view.tree.held.drop(self.ino, name) is None and not view.tree.scratch.remove(
-            self.object_id, "", name
-        ):
-            row = self._rows()[name]
-            self.hide(view, name, always=isinstance(row, Text) and row.is_writable)
-        return None
+        tree = view.tree
+        if tree.held.drop(self.ino, name) or tree.scratch.remove(self.object_id, "", name):
+            return None
+        row = self._rows()[name]
+        return self.hide(view, name, always=isinstance(row, Text) and row.is_writable)
 
     def rmdir(self, view: View, name: str) -> Plan | None:
-        self.hide(view, name, always=False)
-        return None
+        return self.hide(view, name, always=False)
 
     def symlink(self, view: View, name: str, target: str) -> Plan | None:
         row = self._rows().get(name)
@@ -265,9 +262,8 @@ class ObjectDir(Directory):
             # A backup made by renaming: the attribute can't go, so its content is copied.
             check_scratch_name(new_name)
             content = AttributeFile(self, row).content(view)
-            self.hide(view, name, always=True)
-            tree.scratch.create(self.object_id, "", new_name, content)
-            return None
+            plan = self.hide(view, name, always=True)
+            return plan.then(lambda: tree.scratch.create(self.object_id, "", new_name, content))
         raise refusal(errno.EPERM, f"{name!r} can't be renamed to {new_name!r}")
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import GraphRun
 from tests.mount.daemons import Daemon, serving
 from tests.mount.scene import Scene
+from tests.mount.shop import Shop
 
 
 @pytest.fixture
@@ -35,3 +36,10 @@ def scene(stores: Callable[[], GraphRun]) -> Scene:
 def vfs_scene(stores: Callable[[], GraphRun]) -> Scene:
     """Give the same store on vfs."""
     return Scene(*stores(), "vfs")
+
+
+@pytest.fixture
+def shop(scene: Scene, root: Path) -> Iterator[Shop]:
+    """Give the small store, mounted."""
+    with serving(scene.go.graph, scene.go.run_root, root) as daemon:
+        yield Shop(scene, daemon)
