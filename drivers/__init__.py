@@ -29,7 +29,7 @@ def open_driver(
     priority: Sequence[str] = (),
 ) -> Driver:
     """
-    Return the driver of a graph root, with its home made and ready for mounts.
+    Return the driver of a graph root, with its home made.
 
     Args:
         name: The driver asked for, "" to choose: the one whose state the graph root holds, else the

@@ -195,7 +195,7 @@ class OverlayDriver:
                 return point
             self._refuse_program()
             if not self._options.skip_mount_home:
-                make_private_home(self.home)  # another program's shutdown may have undone it
+                make_private_home(self.home)
             words = self._words(options)
             plan = mounts.plan_mount(self.home, layer_id, words, options)
             mounts.make_directories(self.home, layer_id, plan.lowers)

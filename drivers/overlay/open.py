@@ -12,7 +12,11 @@ from holdfs.drivers.overlay.options import parse_overlay_options
 
 def open_overlay(graph_root: str, run_root: str, options: Sequence[str]) -> OverlayDriver:
     """
-    Return the overlay driver of a graph root; its home is made and is a private mount.
+    Return the overlay driver of a graph root; its home is made.
+
+    Nothing stays mounted. The home becomes a private mount with the first layer that is mounted,
+    when the caller holds the store's locks: two programs at once would put two mounts there, one
+    hiding the layers below the other. And only looking at a store should leave no mount.
 
     Raises:
         DriverNotSupported: Overlay can't work here; a home made for the attempt is gone again.
@@ -37,6 +41,4 @@ def open_overlay(graph_root: str, run_root: str, options: Sequence[str]) -> Over
     except BaseException:
         homes.unmake_home(home)
         raise
-    if not parsed.skip_mount_home:
-        homes.make_private_home(home)
     return OverlayDriver(home, parsed, features, user_xattr=user_xattr, program_reason=reason)

@@ -111,7 +111,8 @@ class DriverConformance:
         with pytest.raises((DriverError, OSError)) as raised:
             driver.create(layer_id(1), layer_id(9))
 
-        assert errno.ENOENT == raised.value.errno
+        error = raised.value
+        assert isinstance(error, DriverError | OSError) and errno.ENOENT == error.errno
         assert before == manifest(driver.home, with_directory_times=False)
 
     @pytest.mark.parametrize("bad", ["", ".", "..", "a/b", "../x", ".has-mount-program"])

@@ -37,8 +37,15 @@ def test_the_home_is_mounted_on_itself_once_and_privately(graph_run: GraphRun) -
     bind(top, top)
     subprocess.run(["mount", "--make-shared", top], check=True, timeout=20)
 
-    open_overlay(graph_run)
     driver = open_overlay(graph_run)
+    driver.create(layer_id(1), "")
+    driver.create(layer_id(2), layer_id(1))
+
+    for number in (1, 2):
+        with mounted(driver, layer_id(number)):
+            pass
+    with mounted(open_overlay(graph_run), layer_id(1)):
+        pass
 
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         lines = [line for line in file if f" {driver.home} " in line]
@@ -60,8 +67,11 @@ def test_a_home_that_is_a_link_is_mounted_once(graph_run: GraphRun) -> None:
     os.mkdir(f"{graph_run.graph}/elsewhere")
     os.symlink("elsewhere", f"{graph_run.graph}/overlay")
 
-    open_overlay(graph_run)
     driver = open_overlay(graph_run)
+    driver.create(layer_id(1), "")
+    for _ in range(2):
+        with mounted(driver, layer_id(1)):
+            pass
 
     found = mounts_below(graph_run.graph)
     driver.cleanup()
@@ -74,6 +84,8 @@ def test_a_mount_makes_the_home_private_again_after_a_shutdown_by_others(
 ) -> None:
     driver = open_overlay(graph_run)
     driver.create(layer_id(1), "")
+    with mounted(driver, layer_id(1)):
+        pass
     umount(driver.home)
 
     with mounted(driver, layer_id(1)):
@@ -82,6 +94,9 @@ def test_a_mount_makes_the_home_private_again_after_a_shutdown_by_others(
 
 def test_cleanup_removes_staging_and_the_mount_of_the_home(graph_run: GraphRun) -> None:
     driver = open_overlay(graph_run)
+    driver.create(layer_id(1), "")
+    with mounted(driver, layer_id(1)):
+        assert is_mount_point(driver.home)
     os.makedirs(f"{driver.home}/staging/x/dir")
 
     driver.cleanup()
@@ -180,7 +195,7 @@ def test_what_test_mounts_found_out_is_noted_and_nothing_else_left(graph_run: Gr
     } == noted.keys()
     assert b"" == noted["overlay-true"]
     assert ["overlay"] == os.listdir(graph_run.graph)
-    assert [driver.home] == mounts_below(graph_run.graph)
+    assert [] == mounts_below(graph_run.graph)
 
 
 def test_what_is_noted_is_believed(graph_run: GraphRun) -> None:
@@ -230,6 +245,9 @@ def test_an_unused_bind_is_no_obstacle(graph_run: GraphRun) -> None:
     mount(graph_run.graph, graph_run.graph, flags=MS_BIND)
 
     driver = open_overlay(graph_run)
+    driver.create(layer_id(1), "")
+    with mounted(driver, layer_id(1)):
+        pass
     driver.cleanup()
 
     assert [graph_run.graph] == mounts_below(graph_run.graph)
