@@ -9,6 +9,7 @@ descriptor of the file does not drop them. The token says whether what we read e
 A lock file is opened anew for each hold, never replaced, never removed.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -141,4 +142,4 @@ def make_private_dir(path: str) -> None:
     except FileExistsError:
         # Another process was quicker, unless what is there is no directory.
         if not os.path.isdir(path):
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None

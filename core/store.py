@@ -28,6 +28,7 @@ from holdfs.core.errors import (
     NotKnown,
     StoreReadOnly,
 )
+from holdfs.core.lockfile import make_private_dir
 from holdfs.core.mounting import Mounting
 from holdfs.core.recordset import Edit, RecordSet
 from holdfs.core.sets import Kind
@@ -51,6 +52,9 @@ class Store(Creating, Deleting, Mounting):
             ConfigError: The options name a store that we can't open.
             OSError: A directory could not be made.
         """
+        # Before the driver makes its home below: the roots and their parents are private.
+        for root in (options.run_root, options.graph_root):
+            make_private_dir(root)
         driver = open_driver(
             options.driver,
             graph_root=options.graph_root,
