@@ -188,7 +188,7 @@ def _parse(path: str, warnings: list[str]) -> dict[str, Any]:
             words=f"open {path}: {(e.strerror or '').lower()}",
         ) from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path} is not TOML: {e}", words=f"toml: {e}") from e
+        raise ConfigError(f"{path} is not TOML: {e}", words=f"reading {path}: toml: {e}") from e
 
     values: dict[str, Any] = {}
     unknown: list[str] = []
@@ -229,6 +229,6 @@ def _checked(path: str, key: str, value: Any, wanted: type) -> Any:
         words = _TYPE_WORDS.get(wanted, "a table of strings")
         raise ConfigError(
             f"{path}: storage.{key} is to be {words}, not {value!r}",
-            words=f'toml: (last key "storage.{key}"): incompatible types',
+            words=f'reading {path}: toml: (last key "storage.{key}"): incompatible types',
         )
     return value
