@@ -1,11 +1,12 @@
 """
-Lines of `--debug`, on stderr, in logrus's form.
+Log lines on stderr, in logrus's form: errors always, all the rest with `--debug`.
 
     time="2026-11-24T07:02:31Z" level=debug msg="Root: /var/lib/containers/storage"
 """
 
 from __future__ import annotations
 
+import logging
 import time
 
 from holdfs.core.cli import output
@@ -15,17 +16,29 @@ if TYPE_CHECKING:
     from holdfs.core.config import StoreOptions
 
 
+def set_up(*, debug: bool) -> None:
+    """Send what the packages log to stderr."""
+    logger = logging.getLogger("holdfs")
+    logger.addHandler(_Handler())
+    logger.setLevel(logging.DEBUG if debug else logging.ERROR)
+    logger.propagate = False
+
+
 def settings(options: StoreOptions) -> None:
     """Say which store is about to be opened, as far as that is given."""
-    debug(f"Root: {options.graph_root}")
-    debug(f"Run Root: {options.run_root}")
-    debug(f"Driver Name: {options.driver}")
-    debug(f"Driver Options: [{' '.join(options.driver_options)}]")
+    logger = logging.getLogger("holdfs.core.cli")
+    logger.debug("Root: %s", options.graph_root)
+    logger.debug("Run Root: %s", options.run_root)
+    logger.debug("Driver Name: %s", options.driver)
+    logger.debug("Driver Options: [%s]", " ".join(options.driver_options))
+    for warning in options.warnings:
+        logger.warning("%s", warning)
 
 
-def debug(message: str) -> None:
-    """Write one line of level debug."""
-    output.err(f"time={_quoted(_now())} level=debug msg={_quoted(message)}\n")
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        level, message = record.levelname.lower(), record.getMessage()
+        output.err(f"time={_quoted(_now())} level={level} msg={_quoted(message)}\n")
 
 
 def _now() -> str:

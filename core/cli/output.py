@@ -14,6 +14,8 @@ from __future__ import annotations
 import os
 import sys
 
+from holdfs.core.cli import failure
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,28 +24,50 @@ if TYPE_CHECKING:
     Json: TypeAlias = "str | int | bool | list[Json] | tuple[Json, ...] | dict[str, Json]"
 
 
+class OutputFailed(Exception):
+    """Standard output can't be written. That its reader went away is BrokenPipeError instead."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.words = f"write /dev/stdout: {failure.words(error)}"
+
+
 def out(text: str) -> None:
     """Write `text` to stdout."""
-    _write(sys.stdout, encoded(text))
+    out_bytes(encoded(text))
 
 
 def out_bytes(data: bytes) -> None:
     """Write `data` to stdout."""
-    _write(sys.stdout, data)
+    if sys.stdout is not None:
+        try:
+            _write(sys.stdout, data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputFailed(error) from error
 
 
 def err(text: str) -> None:
     """Write `text` to stderr, after all that went to stdout before."""
     flush()
-    _write(sys.stderr, encoded(text))
     if sys.stderr is not None:
-        sys.stderr.flush()
+        try:
+            _write(sys.stderr, encoded(text))
+            sys.stderr.flush()
+        except OSError:
+            pass  # nowhere is left to tell it; the exit status still does
 
 
 def flush() -> None:
-    """Hand to the kernel what went to stdout. Raises OSError, for a full disk or a closed pipe."""
+    """Hand to the kernel what went to stdout."""
     if sys.stdout is not None:
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputFailed(error) from error
 
 
 def discard_stdout() -> None:
@@ -58,10 +82,11 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _write(stream: TextIO | None, data: bytes) -> None:
-    # None: the program was started with this stream closed.
-    if stream is not None:
-        stream.buffer.write(data)
+def _write(stream: TextIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        # An unbuffered stream (PYTHONUNBUFFERED) may take less than all.
+        view = view[stream.buffer.write(view) :]
 
 
 def records(documents: Iterable[bytes], *, if_none: bytes) -> None:

@@ -42,10 +42,9 @@ def main() -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return _die_of_pipe()
-    except OSError as error:
-        # Only writing the output gets here: a command's own failures were told by `run`.
+    except output.OutputFailed as error:
         output.discard_stdout()
-        output.err(f"write /dev/stdout: {failure.words(error)}\n")
+        output.err(f"{error.words}\n")
         return FAILED
     except Exception as error:
         output.err(f"{failure.words(error)}\n")
@@ -126,7 +125,7 @@ def _act(command: table.Command, arguments: list[str], settings: Settings) -> in
     action: Action = getattr(__import__(f"{__package__}.{module}", fromlist=(function,)), function)
     try:
         return action(store, given, arguments)
-    except BrokenPipeError:
+    except (BrokenPipeError, output.OutputFailed):
         raise
     except Exception as error:
         output.err(failure.words(error) + "\n")
@@ -136,12 +135,11 @@ def _act(command: table.Command, arguments: list[str], settings: Settings) -> in
 
 def _open_store(settings: Settings) -> Store:
     options = settings.resolved()
-    if settings.given.flag("debug"):
-        from holdfs.core.cli import log
-
-        log.settings(options)
+    from holdfs.core.cli import log
     from holdfs.core.store import Store
 
+    log.set_up(debug=settings.given.flag("debug"))
+    log.settings(options)
     return Store.open(options)
 
 
