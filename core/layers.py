@@ -88,6 +88,8 @@ class Layers(RecordSet[Layer]):
         """Make the directory of an empty layer anew, on the parent that `layer` now has."""
         edit.replace(msgspec.structs.replace(layer, flags={**layer.flags, INCOMPLETE: True}))
         edit.save()
+        # Ours to remove: a directory that the driver finds there before a layer is worth a warning.
+        self.driver.remove(layer.id)
         self.driver.create(layer.id, layer.parent, label=layer.mount_label)
         edit.replace(layer)
         edit.save()
