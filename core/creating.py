@@ -247,7 +247,7 @@ class Creating(Sets):
             and snapshot.is_dangling_layer(layer_id)
             and layer_id not in snapshot.mounts
             and not layer.diff_digest
-            and not self.driver.has_content(layer_id)
+            and not self.driver.has_content(layer_id, layer.parent)
         )
 
     def set_top_layer(self, image: str, layer: str) -> Image:
@@ -285,10 +285,11 @@ class Creating(Sets):
             with self.containers.edit() as edit:
                 container_id = self.full_id("containers", edit.records, container)
                 record = edit.records.one(container_id)
+                own = layers.records.get(record.layer)
                 if (
                     record.image
                     or record.layer in self.mount_table.current()
-                    or self.driver.has_content(record.layer)
+                    or (own is not None and self.driver.has_content(own.id, own.parent))
                 ):
                     raise NotPristine(
                         f"container {container_id} can't get another image: make a new one with "
