@@ -173,6 +173,19 @@ class InvalidDigest(InvalidValue):
     base_words = "invalid checksum digest format"
 
 
+class InvalidMappings(InvalidValue):
+    """ID maps that leave out what is needed, or overlap."""
+
+    base_words = "invalid mappings specified"
+
+
+class NoFreeIds(StoreError):
+    """An automatic user namespace would need more IDs than are free."""
+
+    errno = errno.ENOSPC
+    base_words = "not enough unused IDs in user namespace"
+
+
 # -- the store itself --------------------------------------------------------------------------
 
 
