@@ -2,17 +2,17 @@
 
 #include "cleanpath.h"
 
-bool clean_path(const char *name, char *to)
+enum cleaned clean_path(const char *name, char *to)
 {
-    bool is_absolute = *name == '/';
+    enum cleaned above = *name == '/' ? CLEANED_CLAMPED : CLEANED_OUTSIDE, result = CLEANED;
     char *at = to;
 
     while (*name) {
         size_t length = strcspn(name, "/");
 
         if (length == 2 && name[0] == '.' && name[1] == '.') {
-            if (at == to && !is_absolute)
-                return false;
+            if (at == to)
+                result = above;
             while (at > to && *--at != '/')
                 ;
         } else if (length > 0 && !(length == 1 && *name == '.')) {
@@ -25,7 +25,7 @@ bool clean_path(const char *name, char *to)
         name += *name == '/';
     }
     *at = 0;
-    return true;
+    return result;
 }
 
 const char *split_path(const char *path, int *parent_length)

@@ -65,7 +65,7 @@ int unpack_large(struct unpacker *unpacker, struct parent *parent, const char *n
 {
     struct untar *untar = unpacker->untar;
     const struct tar_member *member = &unpacker->member;
-    bool is_kept = member->is_sparse || parent->is_aliased;
+    bool is_kept = unpack_must_keep(unpacker, parent);
     uint64_t crc = 0;
     struct job *job;
     int fd, result = 0;

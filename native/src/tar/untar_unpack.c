@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <isa-l/crc64.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,6 +174,13 @@ int unpack_keep_payload(struct unpacker *unpacker)
     return result;
 }
 
+bool unpack_must_keep(const struct unpacker *unpacker, const struct parent *parent)
+{
+    /* Readers join the name to the layer's path: what it leads to then may be another file, or be
+     * outside of the layer. */
+    return unpacker->member.is_sparse || parent->is_aliased || unpacker->is_clamped;
+}
+
 /* A file that is whole in the ring. */
 static int unpack_file(struct unpacker *unpacker, struct parent *parent, const char *name)
 {
@@ -191,8 +199,7 @@ static int unpack_file(struct unpacker *unpacker, struct parent *parent, const c
     job = unpack_job(unpacker, JOB_FILE, parent, name, "");
     if (!job)
         return unpack_fail_errno(unpacker, -ENOMEM, "make a file");
-    if (parent->is_aliased) {
-        /* Read through the link of another root, the tar would lose its bytes. */
+    if (unpack_must_keep(unpacker, parent)) {
         result = add_job(unpacker, job);
         return result < 0 ? result : unpack_keep_payload(unpacker);
     }
@@ -213,7 +220,9 @@ static int unpack_directory(struct unpacker *unpacker, struct parent *parent, co
 {
     int result;
 
-    if (parent->is_aliased)
+    /* What is not yet made in it must not inherit what it gets now. */
+    if (parent->is_aliased || (unpacker->attributes.mode & S_ISGID) ||
+        unpacker->attributes.xattrs_length > 0)
         (void)jobs_drain(unpacker->untar);
     result = make_directory(unpacker->untar, parent, name, &unpacker->attributes, false);
     if (result < 0)
@@ -284,6 +293,7 @@ static int unpack_root(struct unpacker *unpacker)
         return unpack_fail(unpacker, -EBADMSG, "the root can only be a directory");
     if (is_overlay && *unpacker->member.name != '/')
         return 0;
+    (void)jobs_drain(unpacker->untar);
     result = make_directory_attributes(unpacker->untar, options->directory_fd,
                                        &unpacker->attributes);
     if (result == 0)
@@ -361,13 +371,18 @@ static int unpack_member(struct unpacker *unpacker)
 {
     const struct tar_member *member = &unpacker->member;
     struct untar *untar = unpacker->untar;
+    enum cleaned cleaned;
     const char *name;
     int above, result;
 
     if (!path_space(&unpacker->path, &unpacker->path_room, strlen(member->name) + 1))
         return unpack_fail_errno(unpacker, -ENOMEM, "read");
-    if (!clean_path(member->name, unpacker->path))
+    cleaned = clean_path(member->name, unpacker->path);
+    if (cleaned == CLEANED_OUTSIDE)
         return unpack_fail(unpacker, -EBADMSG, "the name leads out of the layer");
+    if (strlen(unpacker->path) >= PATH_MAX - 1)
+        return unpack_fail_errno(unpacker, -ENAMETOOLONG, "open");
+    unpacker->is_clamped = cleaned == CLEANED_CLAMPED;
     untar->result->entries++;
     untar->result->payload_size += (uint64_t)member->size;
     name = split_path(unpacker->path, &above);

@@ -16,14 +16,16 @@ struct unpacker {
     char *link; /* of what it links to */
     size_t path_room, link_room;
     struct attributes attributes;
+    bool is_clamped; /* path is not where the name leads from a layer's directory */
 };
 
 /* Fail because of the member. */
 int unpack_fail(struct unpacker *unpacker, int error, const char *reason);
 int unpack_fail_errno(struct unpacker *unpacker, int error, const char *doing);
 
-/* Whether the member is a file whose bytes the file system will have under its name. If not, they
- * are kept in the tar-split, and the entry claims none. */
+/* Whether the bytes in the tar are not just those that will be in the file of that name. Then the
+ * tar-split gets them, and an entry that claims none. */
+bool unpack_must_keep(const struct unpacker *unpacker, const struct parent *parent);
 int unpack_keep_payload(struct unpacker *unpacker);
 
 /* A job for the member, to be given to jobs_add; NULL without memory. Takes a reference. */
