@@ -128,7 +128,7 @@ def _act(command: table.Command, arguments: list[str], settings: Settings) -> in
     except (BrokenPipeError, output.OutputFailed):
         raise
     except Exception as error:
-        output.err(failure.words(error) + "\n")
+        output.err(f"{command.error_prefix}{failure.words(error)}\n")
         _explain(error, given)
         return FAILED
 
