@@ -265,7 +265,6 @@ class LayerItem(Item):
     __slots__ = ()
 
     slow = True
-    direct = True
 
     def attributes(self, view: View) -> Stat:
         stat = super().attributes(view)

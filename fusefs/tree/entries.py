@@ -66,8 +66,7 @@ class AttributeFile(File):
         return Stat(mode, size, view.changed_ns(kind, object_id))
 
     def open_reader(self, view: View) -> Reader:
-        self.content(view)
-        return LiveReader(self)
+        return LiveReader(self, view)
 
     def open_writer(self, view: View, *, truncate: bool, append: bool) -> Writer:
         kind, object_id = self.parent.kind, self.parent.object_id
@@ -103,7 +102,6 @@ class ComputedFile(File):
 
     __slots__ = ("row",)
 
-    direct: ClassVar[bool] = True
     slow_open: ClassVar[bool] = True
     parent: "ObjectDir"
 
