@@ -193,6 +193,8 @@ class Item(File):
     __slots__ = ("key",)
 
     slow_open = True
+    # As of other attributes that can be renamed: the inode is that of the old name.
+    lasting_entry = False
     parent: BigDataDir
 
     def __init__(self, parent: BigDataDir, key: str) -> None:

@@ -50,6 +50,11 @@ class AttributeFile(File):
         super().__init__(parent, row.name)
         self.row = row
 
+    @property
+    def lasting_entry(self) -> bool:  # type: ignore[override]  # computed here, fixed elsewhere
+        # A rename moves the kernel's entry, inode and all, but what it leads to then is a copy.
+        return not self.row.is_writable
+
     def content(self, view: View) -> bytes:
         kind, object_id = self.parent.kind, self.parent.object_id
         subject = (view.subject if self.row.needs_record else view.bare_subject)(kind, object_id)
