@@ -380,10 +380,7 @@ class Operations(pyfuse3.Operations):
             node = self._file(ino)
             node.check(view)
             reader = await self._opened(node, lambda: node.open_reader(view))
-            if is_writer(reader):
-                # A scratch file is written through any of its handles.
-                return FileInfo(fh=self._files.add(reader), direct_io=True, keep_cache=False)
-            return FileInfo(fh=self._files.add(reader), direct_io=node.direct, keep_cache=False)
+            return _file_info(self._files.add(reader))
         return await self._open_for_writing(ino, flags)
 
     @answered("open", changes=True)
@@ -403,10 +400,8 @@ class Operations(pyfuse3.Operations):
         return open_()
 
     def _add_writer(self, node: File, writer: Writer) -> FileInfo:
-        # Direct: a write(2) is one request with an answer of its own, and no half-written text
-        # gets into the page cache of those who read.
         self._writers[node.ino] = writer
-        return FileInfo(fh=self._files.add(writer), direct_io=True, keep_cache=False)
+        return _file_info(self._files.add(writer))
 
     @answered("create", changes=True)
     async def create(
@@ -557,6 +552,12 @@ class Operations(pyfuse3.Operations):
         if value is None:
             raise OSError(errno.ENODATA, "no such attribute")
         return value
+
+
+def _file_info(fh: int) -> FileInfo:
+    # Direct: the kernel would cut or fill what it reads to the size that it has heard of last, and
+    # a value can change between that and the read. A write(2) is one request with its own answer.
+    return FileInfo(fh=fh, direct_io=True, keep_cache=False)
 
 
 def _known_name(name: bytes) -> str | None:

@@ -176,4 +176,6 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "skopeo": _tool("skopeo", "--version"),
     "umoci": _tool("umoci", "--version"),
     "busybox": _tool("busybox", "true"),
+    "vim": _tool("vim", "--version"),
+    "gio": _tool("gio", "version"),
 }

@@ -193,6 +193,8 @@ class Item(File):
     __slots__ = ("key",)
 
     slow_open = True
+    # As of other attributes that can be renamed: the inode is that of the old name.
+    lasting_entry = False
     parent: BigDataDir
 
     def __init__(self, parent: BigDataDir, key: str) -> None:
@@ -265,7 +267,6 @@ class LayerItem(Item):
     __slots__ = ()
 
     slow = True
-    direct = True
 
     def attributes(self, view: View) -> Stat:
         stat = super().attributes(view)

@@ -73,15 +73,19 @@ def is_writer(handle: "Reader | Writer") -> TypeGuard[Writer]:
 
 
 class LiveReader:
-    """Reads an attribute: each read gives the value of its moment."""
+    """Reads an attribute: from its start, as it is then; further on, the same value."""
 
     slow_read = False
 
-    def __init__(self, node: File) -> None:
+    def __init__(self, node: File, view: "View") -> None:
         self.node = node
+        self._content = node.content(view)
 
     def read(self, view: "View", off: int, size: int) -> bytes:
-        return self.node.content(view)[off : off + size]
+        if off == 0:
+            # As in sysfs: who goes back to the start wants to know what is there now.
+            self._content = self.node.content(view)
+        return self._content[off : off + size]
 
     def close(self) -> None:
         pass
@@ -194,7 +198,9 @@ class MetadataWriter(_Buffered):
 
     def after_write(self) -> Step | None:
         store, kind, object_id = self._object
+        self.is_dirty = False  # unless all goes well: what write(2) refused, close need not
         text = metadata_text(bytes(self.buffer), whole=False)
+        self.is_dirty = True
 
         def step() -> None:
             store.set_metadata(kind, object_id, text)
