@@ -25,7 +25,7 @@ import trio
 from holdfs.core.config import StoreOptions, load_options
 from holdfs.core.store import Store
 from holdfs.core.watch import Watch
-from holdfs.fusefs import mountpoint
+from holdfs.fusefs import mountpoint, quickloop
 from holdfs.fusefs.automount import Automount
 from holdfs.fusefs.daemon import Readiness
 from holdfs.fusefs.mountpoint import MountError
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 #: What ends us in good order. SIGHUP too: of a foreground mount whose terminal is closed.
 _END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: How many requests may be waited for at once; pyfuse3's own figure.
+_TASKS: Final = 99
 #: After a failed look at the store (no descriptors, no memory) we look again.
 _RETRY_S: Final = 1.0
 
@@ -95,7 +97,9 @@ async def _serve(
             ready.ready()
             if early:
                 pyfuse3.terminate()
-            await pyfuse3.main()
+            quickloop.install()
+            # Equal, so that no task ends for having nothing to do: see quickloop.
+            await pyfuse3.main(min_tasks=_TASKS, max_tasks=_TASKS)
             nursery.cancel_scope.cancel()
 
 
