@@ -173,6 +173,21 @@ class InvalidDigest(InvalidValue):
     base_words = "invalid checksum digest format"
 
 
+class DamagedStream(InvalidValue):
+    """
+    A stream is no tar, or is cut short.
+
+    Attributes:
+        offset: Where in the uncompressed tar the member begins that could not be read.
+    """
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(
+            f"the stream can't be applied: {reason} (in the member at byte {offset})", words=reason
+        )
+        self.offset = offset
+
+
 class InvalidMappings(InvalidValue):
     """ID maps that leave out what is needed, or overlap."""
 

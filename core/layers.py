@@ -20,6 +20,7 @@ import msgspec
 
 from holdfs.core import bigdata
 from holdfs.core.formats.records import Image, Layer
+from holdfs.core.idmapping import MapPair, maps_of
 from holdfs.core.lockfile import LockFile
 from holdfs.core.reading import Records, Source
 from holdfs.core.recordset import Edit, RecordSet
@@ -63,26 +64,64 @@ class Layers(RecordSet[Layer]):
             edit.save()
             yield edit
 
-    def create(self, edit: Edit[Layer], layer: Layer) -> Layer:
+    @contextmanager
+    def making(
+        self,
+        edit: Edit[Layer],
+        layer: Layer,
+        *,
+        maps: MapPair | None = None,
+        template: Layer | None = None,
+        read_only: bool = False,
+        storage_options: Sequence[str] = (),
+    ) -> Iterator[None]:
         """
-        Add the record and make its directory; on failure neither stays.
+        Add a record, flagged, and make its directory, to be filled in the `with`.
+
+        There the caller puts the record in its final form, without the flag, by `edit.replace`.
+        On failure neither record nor directory stays.
 
         Args:
-            layer: The record as it is to be; its parent is full ID or empty.
+            layer: Its parent is a full ID or empty; its maps are what the files are stored with.
+            maps: The maps whose root owns the directory; None for the layer's.
+            template: The layer to copy instead of the parent.
         """
         flagged = {**layer.flags, INCOMPLETE: True}
         edit.add(msgspec.structs.replace(layer, flags=flagged))
         edit.save()
         try:
-            self.driver.create(layer.id, layer.parent, label=layer.mount_label)
-            edit.replace(layer)
+            base = template or (edit.records.one(layer.parent) if layer.parent else None)
+            uidmap, gidmap = (maps or maps_of(layer)).for_driver
+            self.driver.create(
+                layer.id,
+                base.id if base is not None else "",
+                label=layer.mount_label,
+                uidmap=uidmap,
+                gidmap=gidmap,
+                read_only=read_only,
+                storage_options=storage_options,
+            )
+            if base is not None and maps_of(base) != maps_of(layer):
+                old, new = maps_of(base).for_driver, maps_of(layer).for_driver
+                self.driver.change_owner(
+                    layer.id,
+                    old_uidmap=old[0],
+                    old_gidmap=old[1],
+                    new_uidmap=new[0],
+                    new_gidmap=new[1],
+                    label=layer.mount_label,
+                )
+            yield
             edit.save()
         except BaseException:
             self._remove_files(layer.id)
             edit.remove(layer.id)
             edit.save()
             raise
-        return layer
+
+    def tar_split_path(self, layer_id: str) -> str:
+        """Return where the layer's tar-split is, if it has one."""
+        return os.path.join(self.directory, f"{layer_id}.tar-split.gz")
 
     def recreate(self, edit: Edit[Layer], layer: Layer) -> None:
         """Make the directory of an empty layer anew, on the parent that `layer` now has."""
@@ -107,7 +146,7 @@ class Layers(RecordSet[Layer]):
     def _remove_files(self, layer_id: str) -> None:
         self.driver.remove(layer_id)
         try:
-            os.unlink(os.path.join(self.directory, f"{layer_id}.tar-split.gz"))
+            os.unlink(self.tar_split_path(layer_id))
         except FileNotFoundError:
             pass
         bigdata.remove_items(self.directory, layer_id)

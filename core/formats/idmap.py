@@ -110,9 +110,7 @@ def root_of(uidmap: Sequence[IdMap], gidmap: Sequence[IdMap]) -> tuple[int, int]
 
 def is_contiguous(maps: Sequence[IdMap]) -> bool:
     """Whether the ranges follow each other without a gap on the container's side."""
-    return all(
-        a.container_id + a.size == b.container_id for a, b in itertools.pairwise(maps)
-    )
+    return all(a.container_id + a.size == b.container_id for a, b in itertools.pairwise(maps))
 
 
 def check_disjoint(maps: Sequence[IdMap]) -> None:
