@@ -87,6 +87,47 @@ int hold_untar(const struct hold_untar_options *options, struct hold_untar_resul
 /* Free the lists in a result. */
 void hold_untar_free(struct hold_untar_result *result);
 
+struct hold_tar_out_options {
+    int fd;          /* written from where it stands */
+    int cancel_fd;   /* as in hold_untar_options */
+    int compression; /* NONE, GZIP or ZSTD */
+};
+
+struct hold_tar_out_result {
+    uint64_t size;    /* bytes of the tar so far: may be looked at while the call runs */
+    uint64_t written; /* bytes that went to fd so far */
+    char message[1024];
+};
+
+/* Write the tar that a tar-split describes: its own bytes, and the content of files, each looked up
+ * in the directories in turn and checked against its sum. Uses some 20 MiB and four threads.
+ *
+ * 0, or -errno: -EBADMSG if a file is not what it was, or the tar-split is damaged, -ENOENT and the
+ * like if one can't be opened, -ECANCELED, -EPIPE. Part of the tar has been written then. */
+int hold_tar_from_split(int tar_split_fd, const int *directory_fds, size_t directories,
+                        const struct hold_tar_out_options *options,
+                        struct hold_tar_out_result *result);
+
+/* A tar as a list of segments, each bytes or a slice of a file: any part of it can be read. Takes
+ * some 40 bytes a member in memory; the bytes are in a spill file. */
+struct hold_segments;
+
+/* The list of the tar that a tar-split describes. spill_fd: an empty file to write to and read from;
+ * it and the directories are duplicated. 0 and *segments, to be freed, or -errno and a message. */
+int hold_segments_from_split(int tar_split_fd, const int *directory_fds, size_t directories,
+                             int spill_fd, struct hold_segments **segments,
+                             struct hold_tar_out_result *result);
+
+/* Size of the tar. */
+uint64_t hold_segments_size(const struct hold_segments *segments);
+
+/* Read like pread(2): up to length bytes from offset; 0 at the end. May be called by several
+ * threads. -EBADMSG if a file has not the size it had, or, read at once as a whole, not the sum. */
+int64_t hold_segments_read(struct hold_segments *segments, uint64_t offset, void *to,
+                           size_t length);
+
+void hold_segments_free(struct hold_segments *segments);
+
 /* cffi: end */
 
 #endif
