@@ -52,10 +52,13 @@ def answered(operation: str, *, changes: bool = False) -> Callable[[F], F]:
         @functools.wraps(handler)
         async def answering(self: "Operations", *args: Any) -> Any:
             try:
-                return await handler(self, *args)
+                result = await handler(self, *args)
             except Exception as error:
                 # trio.Cancelled is no Exception and passes.
                 raise self.failed(operation, args, error, changes=changes) from error
+            if self.is_debugging:
+                self.log_done(operation, args)
+            return result
 
         return cast(F, answering)
 
