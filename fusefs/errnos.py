@@ -6,6 +6,7 @@ pyfuse3 ends the mount on anything but FUSEError, so every handler passes throug
 
 import errno
 import functools
+import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -14,6 +15,8 @@ from holdfs.drivers.base import DriverError
 
 if TYPE_CHECKING:
     from holdfs.fusefs.operations import Operations
+
+log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 
