@@ -310,10 +310,8 @@ class Operations(pyfuse3.Operations):
     def _close(self, fh: int) -> None:
         opened = self._session.files.remove(fh)
         opened.close()
-        if is_writer(opened):
-            self._session.tree.end_making(opened)
-            if self._session.writers.get(opened.node.ino) is opened:
-                del self._session.writers[opened.node.ino]
+        if is_writer(opened) and self._session.writers.get(opened.node.ino) is opened:
+            del self._session.writers[opened.node.ino]
         self._session.deadlines.changed()
 
     # -- requests: directories ---------------------------------------------------------------

@@ -134,7 +134,12 @@ class Session:
 
         def work() -> tuple[T, News | None]:
             result = step()
-            return result, self.tree.load()
+            try:
+                return result, self.tree.load()
+            except OSError as error:
+                # It is done and must not be answered with an error; the watch will try again.
+                log.warning("the store could not be looked at after a change: %s", error)
+                return result, None
 
         result, news = await trio.to_thread.run_sync(work, limiter=self._store_threads)
         self.announce(news)
