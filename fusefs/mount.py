@@ -56,10 +56,9 @@ def run(choice: Choice, ready: Readiness) -> None:
         driver=choice.driver,
         driver_options=choice.driver_options,
     )
-    if choice.graph_root and not os.path.isdir(options.graph_root):
-        raise MountError(
-            f"there is no store at {options.graph_root}; for a new one, make that directory"
-        )
+    if choice.graph_root:
+        # Who names a store means one that is there: a slip of the pen must not make a new one.
+        _check_graph_root(options.graph_root)
     mountpoint.check(settings.mount_point, _roots(options))
     mountpoint.check_device()
     with ExitStack() as stack:
@@ -77,6 +76,15 @@ def run(choice: Choice, ready: Readiness) -> None:
             log.info("option %s: %s", name, value)
         trio.run(_serve, operations, watch, automount, ready, early)
         log.info("unmounted")
+
+
+def _check_graph_root(path: str) -> None:
+    try:
+        os.stat(path)
+    except FileNotFoundError as error:
+        raise MountError(
+            f"there is no store at {path}; for a new one, make that directory"
+        ) from error
 
 
 async def _serve(
@@ -97,7 +105,7 @@ async def _serve(
             ready.ready()
             if early:
                 pyfuse3.terminate()
-            quickloop.install()
+            quickloop.install(pyfuse3)
             # Equal, so that no task ends for having nothing to do: see quickloop.
             await pyfuse3.main(min_tasks=_TASKS, max_tasks=_TASKS)
             nursery.cancel_scope.cancel()

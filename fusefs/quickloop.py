@@ -11,6 +11,7 @@ The seam is the name `trio` in pyfuse3, which `pyfuse3.asyncio` replaces too. Wh
 trio itself but for the lock and `lowlevel.wait_readable`.
 """
 
+import os
 import select
 import time
 from collections import deque
@@ -18,7 +19,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-import pyfuse3
 import trio
 
 #: How long to look for a next request. A caller that goes on comes back within this; and longer
@@ -53,6 +53,8 @@ class _Turns:
         self._poll = select.poll()
         self._fd = -1
         self._turn_ends = 0.0
+        # With one processor it is the caller that we would keep from going on.
+        self._look_s = _LOOK_S if len(os.sched_getaffinity(0)) > 1 else 0.0
 
     async def wait_readable(self, fd: int) -> None:
         """As trio's, but look first; with no checkpoint if there is something."""
@@ -68,12 +70,13 @@ class _Turns:
             self._poll.register(fd, select.POLLIN)
             self._fd = fd
         now = time.monotonic()
-        stop = min(now + _LOOK_S, self._turn_ends)
-        while now < stop:
-            if self._poll.poll(0):
-                return True
-            now = time.monotonic()
-        return False
+        if now >= self._turn_ends:
+            return False
+        stop = min(now + self._look_s, self._turn_ends)
+        while not self._poll.poll(0):
+            if time.monotonic() >= stop:
+                return False
+        return True
 
 
 class _Lock:
@@ -110,9 +113,9 @@ class _Lock:
         return give_up
 
 
-def install() -> None:
+def install(pyfuse3: ModuleType) -> None:
     """
-    Let pyfuse3 wait our way. To be called before `pyfuse3.main`, run with min_tasks=max_tasks.
+    Let pyfuse3 wait our way. To be called before its `main`, run with min_tasks=max_tasks.
 
     A pyfuse3 that has no such seam stays as it is: slower, and right.
     """
