@@ -115,8 +115,9 @@ class Session:
     async def view(self) -> View:
         """Return the view to answer from; with `-o strict` the store is asked first."""
         if self._is_strict:
-            news = await trio.to_thread.run_sync(self.tree.load, limiter=self.disk_threads)
-            self.announce(news)
+            # Inline: a dozen short system calls while nothing has changed, and a thread would cost
+            # ten times that at every request.
+            self.announce(self.tree.load())
         return self.tree.view
 
     def announce(self, news: News | None) -> None:

@@ -26,6 +26,7 @@ from holdfs.drivers.overlay.home import make_private_home, undo_private_home
 from holdfs.drivers.overlay.options import OverlayOptions
 from holdfs.drivers.overlay.words import choose_words
 from holdfs.native import mount as sys
+from holdfs.native.about import about
 from holdfs.native.remove import remove_tree
 
 _log: Final = logging.getLogger(__name__)
@@ -311,6 +312,7 @@ def _quote(text: str) -> str:
 def _sync_directory(path: str) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        with about(path):
+            os.fsync(fd)
     finally:
         os.close(fd)

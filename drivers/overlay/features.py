@@ -91,6 +91,8 @@ class Features:
 
     def _record(self, feature: str, is_supported: bool, reason: str = "") -> None:
         path = os.path.join(self._run_home, f"{feature}-{'true' if is_supported else 'false'}")
+        # Again: a run root may be emptied while a daemon runs.
+        os.makedirs(self._run_home, 0o700, exist_ok=True)
         try:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(reason)
