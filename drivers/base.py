@@ -112,7 +112,7 @@ class Driver(Protocol):
 
     @property
     def force_mask(self) -> int | None:
-        """The mode that all unpacked files get, the real one going to an attribute; None if none."""
+        """The mode that all unpacked files get, theirs going to an attribute; None for theirs."""
 
     def exists(self, layer_id: str) -> bool:
         """Whether the driver has a directory for this layer, in an additional store perhaps."""

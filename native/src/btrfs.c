@@ -140,7 +140,8 @@ static int destroy(int dir_fd, const char *name, int nesting)
         return result;
     if (ioctl(dir_fd, BTRFS_IOC_SNAP_DESTROY, &arguments) < 0)
         return -errno;
-    /* Without quotas there is no such group, and newer kernels remove it themselves. */
+    /* Without quotas there is no such group. Newer kernels keep it until all of the subvolume is
+     * gone, and then remove it themselves. */
     group.qgroupid = tree_id;
     (void)ioctl(dir_fd, BTRFS_IOC_QGROUP_CREATE, &group);
     return 0;
