@@ -183,15 +183,11 @@ def test_a_child_of_a_layer_with_subvolumes_has_none_of_them(roots: GraphRun) ->
 
 def test_no_name_that_is_too_long_reaches_the_kernel(roots: GraphRun) -> None:
     fd = os.open(roots.graph, os.O_RDONLY)
-    for act in (
-        lambda: native.create_subvolume(fd, "x" * 256),
-        lambda: native.create_subvolume(fd, ""),
-        lambda: native.destroy_subvolume(fd, "x" * 256),
-        lambda: native.create_snapshot(fd, fd, "x" * 256),
-    ):
-        with pytest.raises(OSError) as raised:
-            act()
-        assert errno.ENAMETOOLONG == raised.value.errno
+    for act in (native.create_subvolume, native.destroy_subvolume):
+        for name in ("x" * 256, ""):
+            with pytest.raises(OSError) as raised:
+                act(fd, name)
+            assert errno.ENAMETOOLONG == raised.value.errno
     os.close(fd)
 
 
@@ -221,9 +217,8 @@ def test_a_limit_is_in_force_again_at_the_next_mount(quota_roots: GraphRun) -> N
     driver.create(layer_id(1), "", storage_options=["size=20M"])
     subprocess.run(["btrfs", "quota", "disable", quota_roots.graph], check=True, timeout=20)
 
-    with mounted(driver, layer_id(1)) as top:
-        with pytest.raises(OSError) as raised:
-            _fill_up(f"{top}/too-much", 40 << 20)
+    with mounted(driver, layer_id(1)) as top, pytest.raises(OSError) as raised:
+        _fill_up(f"{top}/too-much", 40 << 20)
 
     assert errno.EDQUOT == raised.value.errno
 
