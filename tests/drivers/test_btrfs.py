@@ -63,6 +63,7 @@ def _fill_up(path: str, size: int) -> None:
 
 class TestBtrfs(DriverConformance):
     driver_name = "btrfs"
+    owns_by_maps = False
 
     @pytest.fixture
     def any_roots(self, roots: GraphRun) -> GraphRun:

@@ -5,13 +5,13 @@ import pytest
 from holdfs.drivers import open_driver
 from holdfs.drivers.base import DriverError, MountOptions
 from tests.conftest import GraphRun
-from tests.drivers.conformance import DriverConformance, layer_id
+from tests.drivers.conformance import StoresConformance, layer_id
 from tests.needs import needs
 
 pytestmark = needs("root")
 
 
-class TestVfs(DriverConformance):
+class TestVfs(StoresConformance):
     driver_name = "vfs"
 
 
