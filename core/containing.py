@@ -137,7 +137,7 @@ class Containing(Creating):
         base = next((c for c in found if idmapping.fits(c, maps, shifts=shifts)), None)
         if base is None:
             base = found[0]
-            # A copy can only be noted in an image of ours; else the container's own layer is mapped.
+            # A copy is noted in an image of ours; else the container's own layer is mapped.
             if not (
                 layers.records.is_read_only(base.id) or self.images.current().is_read_only(image_id)
             ):
@@ -158,21 +158,22 @@ class Containing(Creating):
             big_data_names=(),
             flags={},
         )
-        with self.images.edit() as images:
-            with self.layers.making(layers, copy, template=template, read_only=True):
-                try:
-                    shutil.copyfile(
-                        self.layers.tar_split_path(template.id),
-                        self.layers.tar_split_path(copy.id),
-                    )
-                except FileNotFoundError:
-                    pass  # the template was not made from a tar
-                layers.replace(copy)
-                layers.save()
-                fresh = images.records.one(image.id)
-                mapped = (*fresh.mapped_layers, copy.id)
-                images.replace(msgspec.structs.replace(fresh, mapped_layers=mapped))
-                images.save()
+        with (
+            self.images.edit() as images,
+            self.layers.making(layers, copy, template=template, read_only=True),
+        ):
+            try:
+                shutil.copyfile(
+                    self.layers.tar_split_path(template.id), self.layers.tar_split_path(copy.id)
+                )
+            except FileNotFoundError:
+                pass  # the template was not made from a tar
+            layers.replace(copy)
+            layers.save()
+            fresh = images.records.one(image.id)
+            mapped = (*fresh.mapped_layers, copy.id)
+            images.replace(msgspec.structs.replace(fresh, mapped_layers=mapped))
+            images.save()
         return copy
 
     def read_write_layer(self, edit: Edit[Layer], parent_id: str) -> Layer:

@@ -5,18 +5,22 @@ A layer as a tar stream, out: bit for bit where the store holds its tar-split, e
     else ──► what differs between the two, as a tar made anew
 
 No lock is held while it is read: the directories are opened first, and what is in an image's layer
-does not change. A file that did change, or is gone, is found by its checksum. Source: spec 4.3, 8.9.
+does not change. A file that did change is found by its checksum. Source: spec 4.3, 8.9.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-from holdfs.core.errors import LayerNotKnown, NotKnown
+from holdfs.core.errors import NotKnown
 from holdfs.core.formats.records import Layer
 from holdfs.core.sets import Sets
-from holdfs.native.tarout import Segments, Written, tar_from_split
+from holdfs.native.tarout import Written, tar_from_split
 from holdfs.native.untar import Compression
+
+if TYPE_CHECKING:
+    from holdfs.native.tarout import Written
+    from holdfs.native.untar import Compression
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -39,6 +43,8 @@ class Diffing(Sets):
             LayerNotKnown: There is no layer `to`.
             OSError: EBADMSG where a file is not what it was; part of the stream is written then.
         """
+        from holdfs.native.untar import Compression
+
         layer, other = self._pair(to, from_)
         chosen = Compression(layer.compression) if compression is None else compression
         with ExitStack() as stack:
@@ -54,3 +60,16 @@ class Diffing(Sets):
             return layer, self.full_id("layers", layers, from_) if from_ else layer.parent
         except NotKnown:
             return layer, layer.parent
+
+    def _open_split(self, stack: ExitStack, layer: Layer, other: str) -> int:
+        path = self.layers.tar_split_path(layer.id)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        stack.callback(os.close, fd)
+        return fd
+
+    def _open_directories(self, stack: ExitStack, layer_id: str) -> list[int]:
+        fds = []
+        for path in self.driver.lookup_dirs(layer_id):
+            fds.append(os.open(path, _DIRECTORY))
+            stack.callback(os.close, fds[-1])
+        return fds

@@ -1,5 +1,5 @@
 """
-Relating pristine objects: a layer to its parent, an image to its top layer, a container to its image.
+Relating pristine objects: layer to parent, image to top layer, container to image.
 
 *Pristine*: nothing was put in the object's layer, and nothing refers to it.
 """
