@@ -5,8 +5,9 @@ Filling layers from tar streams, which may take long, without keeping others fro
                        layers.lock: record, directory, one rename, record
     apply a diff       the same, if nothing is in the layer yet; else into the layer, locked
 
-Where the driver can't take over a staged directory, or owners have to be changed first, the stream
-is unpacked in the layer itself while its record is `incomplete`. Source: spec 7.1, 7.4, 10.2.
+Where the owners of what the parent has must be changed first (ID maps that the driver can't shift),
+the stream is unpacked in the layer itself while its record is `incomplete`.
+Source: spec 7.1, 7.4, 10.2.
 """
 
 from __future__ import annotations
@@ -68,21 +69,18 @@ class Filling(Creating):
                 check_digests(staged, compressed_digest, uncompressed_digest)
             with self.layers.edit() as edit:
                 layer, pair = self.new_layer(edit.records, parent, names, layer_id, label, maps)
-                with self.layers.making(edit, layer, maps=pair, read_only=read_only):
-                    if staged is None:
-                        unpacked = self._unpack_in_place(source_fd, place, layer, progress)
-                        check_digests(unpacked, compressed_digest, uncompressed_digest)
-                    else:
-                        unpacked = staged
-                        self.driver.adopt_diff(layer.id, place.diff)
+                content = place.diff if staged is not None else ""
+                with self.layers.making(
+                    edit, layer, maps=pair, read_only=read_only, staged=content
+                ):
+                    unpacked = staged or self._unpack_in_place(source_fd, place, layer, progress)
+                    check_digests(unpacked, compressed_digest, uncompressed_digest)
                     layer = noted(layer, unpacked)
                     os.rename(place.tar_split, self.layers.tar_split_path(layer.id))
                     edit.replace(layer)
         return layer
 
     def _can_stage(self, layer: Layer) -> bool:
-        if not self.driver.stages_diffs:
-            return False
         parent = self.layers.current().get(layer.parent) if layer.parent else None
         return parent is None or maps_of(parent) == maps_of(layer)
 
@@ -115,7 +113,7 @@ class Filling(Creating):
                 layer = edit.records.one(layer_id)
                 if staged is not None:
                     # Somebody may have written to it meanwhile: then this says ENOTEMPTY.
-                    self.driver.adopt_diff(layer_id, place.diff)
+                    self.driver.adopt_staged(layer_id, place.diff)
                     unpacked = staged
                 else:
                     unpacked = self._unpack_in_place(source_fd, place, layer, progress)
@@ -142,9 +140,9 @@ class Filling(Creating):
         snapshot = self.snapshot()
         layer = snapshot.layers.one(layer_id)
         return (
-            self.driver.stages_diffs
-            and layer_id not in snapshot.mounts
-            and not self.driver.is_mounted(layer_id)
+            layer_id not in snapshot.mounts
+            # (Where nothing is mounted by the kernel, there is no directory of changes alone.)
+            and not (self.driver.diff_path(layer_id) and self.driver.is_mounted(layer_id))
             and not layer.uidmap
             and not layer.gidmap
             and not self.driver.has_content(layer_id, layer.parent)
@@ -155,13 +153,11 @@ class Filling(Creating):
     ) -> Unpacked:
         from holdfs.core.archive.apply import unpack
 
-        directory_fd = place.make_diff()
-        try:
+        self.driver.make_staged(place.diff, layer.parent)
+        with _opened_directory(place.diff) as directory_fd:
             return unpack(
                 source_fd, directory_fd, place.tar_split, self.driver, layer, progress=progress
             )
-        finally:
-            os.close(directory_fd)
 
     def _unpack_in_place(
         self, source_fd: int, place: Staging, layer: Layer, progress: Progress | None

@@ -83,6 +83,7 @@ class Layers(RecordSet[Layer]):
         template: Layer | None = None,
         read_only: bool = False,
         storage_options: Sequence[str] = (),
+        staged: str = "",
     ) -> Iterator[None]:
         """
         Add a record, flagged, and make its directory, to be filled in the `with`.
@@ -94,6 +95,7 @@ class Layers(RecordSet[Layer]):
             layer: Its parent is a full ID or empty; its maps are what the files are stored with.
             maps: The maps whose root owns the directory; None for the layer's.
             template: The layer to copy instead of the parent.
+            staged: A directory that the driver made for the parent's child: it is filled already.
         """
         flagged = {**layer.flags, INCOMPLETE: True}
         edit.add(msgspec.structs.replace(layer, flags=flagged))
@@ -109,6 +111,7 @@ class Layers(RecordSet[Layer]):
                 gidmap=gidmap,
                 read_only=read_only,
                 storage_options=storage_options,
+                staged=staged,
             )
             if base is not None and maps_of(base) != maps_of(layer):
                 old, new = maps_of(base).for_driver, maps_of(layer).for_driver

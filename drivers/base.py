@@ -137,6 +137,7 @@ class Driver(Protocol):
         gidmap: IdMap = (),
         read_only: bool = False,
         storage_options: Sequence[str] = (),
+        staged: str = "",
     ) -> None:
         """
         Make the layer's directory, empty but for what it shows of its parent.
@@ -152,6 +153,7 @@ class Driver(Protocol):
             read_only: The layer of an image: storage options are refused for it, and it gets none
                 of the driver's limits.
             storage_options: "size=10G", "inodes=1000": limits of this layer.
+            staged: What `make_staged` has made for this parent: it becomes the content.
 
         Raises:
             DriverError: The parent is not there, the maps have no root, the limits can't be had.
@@ -236,23 +238,23 @@ class Driver(Protocol):
             parent_id: "" for the difference to nothing.
         """
 
-    @property
-    def stages_diffs(self) -> bool:
-        """Whether a layer's content can be unpacked elsewhere and then adopted."""
-
-    def adopt_diff(self, layer_id: str, staged: str) -> None:
+    def make_staged(self, staged: str, parent_id: str) -> None:
         """
-        Put a staged tree in the place of a fresh layer's empty diff.
-
-        The top directory keeps mode and owner of the one it replaces, and its content is what was
-        unpacked. Takes no longer for a large tree.
+        Make the directory `staged` to unpack a child of the parent in, without any lock.
 
         Args:
-            staged: A directory below the graph root, on its file system, outside the home.
+            staged: A path below the graph root, on its file system, outside the home.
+        """
+
+    def adopt_staged(self, layer_id: str, staged: str) -> None:
+        """
+        Put a staged tree in the place of what a layer has, which is nothing of its own.
+
+        One rename, however large the tree. The top directory keeps mode and owner where the driver
+        does not unpack that too. What was there is at `staged` afterwards, or gone.
 
         Raises:
-            DriverError: This driver does not stage.
-            OSError: ENOTEMPTY when the layer has content.
+            OSError: ENOTEMPTY where the driver sees that the layer has content.
         """
 
     def find_additional_layer(self, digest: str, reference: str = "") -> AdditionalLayer | None:

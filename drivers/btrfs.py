@@ -99,6 +99,7 @@ class BtrfsDriver(DirectoryDriver):
         gidmap: IdMap = (),
         read_only: bool = False,
         storage_options: Sequence[str] = (),
+        staged: str = "",
     ) -> None:
         """Make the layer's subvolume; a failure leaves nothing. The maps make no difference."""
         directory = self._directory(layer_id)
@@ -108,13 +109,10 @@ class BtrfsDriver(DirectoryDriver):
         size = self._limit_of(storage_options, read_only)
         self.remove(layer_id)
         try:
-            with _opened(self._own_dirs[0]) as layers_fd:
-                if parent:
-                    with _opened(parent) as parent_fd:
-                        btrfs.create_snapshot(parent_fd, layers_fd, layer_id)
-                else:
-                    btrfs.create_subvolume(layers_fd, layer_id)
-                    os.chmod(directory, 0o555)
+            if staged:
+                self._rename(staged, directory)
+            else:
+                self._make_subvolume(directory, parent)
             if size:
                 self._limit(directory, size)
                 os.makedirs(f"{self.home}/quotas", 0o700, exist_ok=True)
@@ -123,6 +121,20 @@ class BtrfsDriver(DirectoryDriver):
         except BaseException:
             self.remove(layer_id)
             raise
+
+    def make_staged(self, staged: str, parent_id: str) -> None:
+        """Make a snapshot of the parent to unpack in."""
+        self._make_subvolume(staged, self._directory(parent_id) if parent_id else "")
+
+    def _make_subvolume(self, path: str, parent: str) -> None:
+        directory, name = os.path.split(path)
+        with _opened(directory) as directory_fd:
+            if parent:
+                with _opened(parent) as parent_fd:
+                    btrfs.create_snapshot(parent_fd, directory_fd, name)
+            else:
+                btrfs.create_subvolume(directory_fd, name)
+                os.chmod(path, 0o555)
 
     def _limit_of(self, storage_options: Sequence[str], read_only: bool) -> int:
         wanted = parse_storage_options(storage_options)

@@ -14,6 +14,7 @@ from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOption
 from holdfs.drivers.owners import change_owners
 from holdfs.drivers.trees import trees_differ
 from holdfs.native import mount as sys
+from holdfs.native.idmap import rename_below_mounts
 
 
 class DirectoryDriver:
@@ -23,7 +24,6 @@ class DirectoryDriver:
     #: Deletions are carried out when a tar is unpacked.
     whiteout_style: Final = WhiteoutStyle.NONE
     force_mask: Final[int | None] = None
-    stages_diffs: Final = False
 
     def __init__(
         self,
@@ -137,9 +137,15 @@ class DirectoryDriver:
                 return next(entries, None) is not None
         return trees_differ(self._directory(parent_id), directory)
 
-    def adopt_diff(self, layer_id: str, staged: str) -> None:
-        """Refuse: a layer holds what its parent has, so there is nothing to replace."""
-        raise DriverError(f"{self.name} layers are unpacked in place")
+    def adopt_staged(self, layer_id: str, staged: str) -> None:
+        """Let the staged tree and the layer's change places."""
+        self._rename(staged, self._directory(layer_id), exchange=True)
+
+    def _rename(self, staged: str, directory: str, *, exchange: bool = False) -> None:
+        # A plain rename into the home fails where that is a mount of its own (spec 7.4).
+        top = os.path.dirname(self.home)
+        names = os.path.relpath(staged, top), os.path.relpath(directory, top)
+        rename_below_mounts(top, *names, exchange=exchange)
 
     def find_additional_layer(self, digest: str, reference: str = "") -> AdditionalLayer | None:
         """Return None: there are no additional layer stores."""

@@ -76,6 +76,7 @@ class VfsDriver(DirectoryDriver):
         gidmap: IdMap = (),
         read_only: bool = False,
         storage_options: Sequence[str] = (),
+        staged: str = "",
     ) -> None:
         """Make the layer's directory, a copy of the parent's; a failure leaves nothing."""
         if storage_options:
@@ -86,6 +87,9 @@ class VfsDriver(DirectoryDriver):
             self._check_directory(parent, f"the parent layer {parent_id}")
         owner = map_root(uidmap, gidmap)
         self.remove(layer_id)
+        if staged:
+            self._rename(staged, directory)
+            return
         os.mkdir(directory, 0o555)
         try:
             if parent:
@@ -95,6 +99,13 @@ class VfsDriver(DirectoryDriver):
         except BaseException:
             self.remove(layer_id)
             raise
+
+    def make_staged(self, staged: str, parent_id: str) -> None:
+        """Make a copy of the parent to unpack in."""
+        os.mkdir(staged, 0o555)
+        if parent_id:
+            parent = self._directory(parent_id)
+            copy_tree(parent, staged, ignore_chown_errors=self.ignore_chown_errors)
 
     def _chown(self, directory: str, owner: tuple[int, int]) -> None:
         try:

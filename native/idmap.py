@@ -52,18 +52,19 @@ def mount_mapped(source: str, target: str, userns_fd: int) -> None:
         raise OSError(-result, os.strerror(-result), target)
 
 
-def rename_below_mounts(top: str, old_name: str, new_name: str) -> None:
+def rename_below_mounts(top: str, old_name: str, new_name: str, *, exchange: bool = False) -> None:
     """
     Rename within the mount that the directory `top` is in, whatever is mounted below it.
 
     Args:
         old_name, new_name: Relative to `top`. A directory replaces an empty one.
+        exchange: The two change places; both must be there.
 
     Raises:
         OSError: With both names; ENOTEMPTY when the new one is not empty.
     """
     result: int = lib.hold_rename_below_mounts(
-        os.fsencode(top), os.fsencode(old_name), os.fsencode(new_name)
+        os.fsencode(top), os.fsencode(old_name), os.fsencode(new_name), exchange
     )
     if result < 0:
         old_path, new_path = os.path.join(top, old_name), os.path.join(top, new_name)

@@ -33,18 +33,13 @@ class Staging:
 
     @property
     def diff(self) -> str:
-        """Return the path of the directory to unpack into."""
+        """Return the path of the directory to unpack into, which the driver makes."""
         return f"{self.path}/diff"
 
     @property
     def tar_split(self) -> str:
         """Return the path that the tar-split is written to."""
         return f"{self.path}/tar-split"
-
-    def make_diff(self, mode: int = 0o755) -> int:
-        """Make the directory to unpack into; return a descriptor that the caller closes."""
-        os.mkdir(self.diff, mode)
-        return os.open(self.diff, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 @contextmanager

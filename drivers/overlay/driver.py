@@ -41,7 +41,6 @@ class OverlayDriver(OverlayMounts):
     """The overlay driver of one graph root; made by `open_overlay`."""
 
     name: Final = "overlay"
-    stages_diffs: Final = True
 
     # -- what it is ----------------------------------------------------------------------------
 
@@ -87,6 +86,7 @@ class OverlayDriver(OverlayMounts):
         gidmap: IdMap = (),
         read_only: bool = False,
         storage_options: Sequence[str] = (),
+        staged: str = "",
     ) -> None:
         """Make the layer's directory; a failure leaves nothing."""
         check_name(layer_id)
@@ -119,6 +119,8 @@ class OverlayDriver(OverlayMounts):
                 force_mask=self._options.force_mask,
                 ignore_chown_errors=self._options.ignore_chown_errors,
             )
+            if staged:
+                self.adopt_staged(layer_id, staged)
         except BaseException:
             self.remove(layer_id)
             raise
@@ -191,8 +193,12 @@ class OverlayDriver(OverlayMounts):
             self.unmount(layer_id)
         rotate_diffs(self._directory(layer_id), owner=owner, force_mask=self._options.force_mask)
 
-    def adopt_diff(self, layer_id: str, staged: str) -> None:
-        """Put a staged tree in the place of a fresh layer's empty diff."""
+    def make_staged(self, staged: str, parent_id: str) -> None:
+        """Make an empty directory: a layer holds its own changes only."""
+        os.mkdir(staged, 0o755)
+
+    def adopt_staged(self, layer_id: str, staged: str) -> None:
+        """Put a staged tree in the place of the layer's empty diff."""
         diff = self.diff_path(layer_id)
         shown = os.stat(diff)
         os.chown(staged, shown.st_uid, shown.st_gid)

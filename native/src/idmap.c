@@ -104,13 +104,14 @@ int hold_mount_mapped(const char *source, const char *target, int userns_fd)
     return result;
 }
 
-int hold_rename_below_mounts(const char *top, const char *old_name, const char *new_name)
+int hold_rename_below_mounts(const char *top, const char *old_name, const char *new_name,
+                             int exchange)
 {
     int result = 0, fd = open_tree(AT_FDCWD, top, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
     if (fd < 0)
         return -errno;
-    if (renameat(fd, old_name, fd, new_name) < 0)
+    if (renameat2(fd, old_name, fd, new_name, exchange ? RENAME_EXCHANGE : 0) < 0)
         result = -errno;
     close(fd);
     return result;

@@ -16,11 +16,12 @@ int hold_open_userns(const char *uid_map, const char *gid_map);
  * 0, or -errno; -EINVAL where the file system can't do it, -ENOSYS before Linux 5.12. */
 int hold_mount_mapped(const char *source, const char *target, int userns_fd);
 
-/* Rename within the mount that top_fd is in, without regard to mounts below it: a plain rename from
+/* Rename within the mount that top_fd is in, whatever is mounted below it: a plain rename from
  * or to what is below one of those is refused, even if it is of the same file system.
- * Fails with -EEXIST or -ENOTEMPTY if new_name is there and not an empty directory.
+ * exchange: the two change places. Else -EEXIST or -ENOTEMPTY if new_name is there and not empty.
  * 0, or -errno; -EXDEV when the names are in different file systems. */
-int hold_rename_below_mounts(const char *top, const char *old_name, const char *new_name);
+int hold_rename_below_mounts(const char *top, const char *old_name, const char *new_name,
+                             int exchange);
 
 /* cffi: end */
 

@@ -64,7 +64,7 @@ def test_a_layer_that_is_made_has_no_flag_left(store: Store) -> None:
 def test_a_layer_whose_directory_can_not_be_made_leaves_no_record(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(layer_id: str, parent_id: str, *, label: str = "") -> None:
+    def fail(layer_id: str, parent_id: str, **_: object) -> None:
         raise OSError(28, "No space left on device", layer_id)
 
     monkeypatch.setattr(store.driver, "create", fail)
