@@ -4,6 +4,7 @@
 #   make demo      shows a store as a tree and leaves it mounted
 #   make test      all checks and tests, with the real tools
 #   make faults    the tests of killed writers and failing disks, at every single moment
+#   make faults    every operation, killed or failing at each of its system calls (some minutes)
 #   make lint      the formatter, the linter and the type checker
 #   make bench     how fast it is, against the real tools
 
@@ -46,6 +47,10 @@ test: dev
 faults: PACKAGES += $(PEER_PACKAGES)
 faults: dev
 	$(BIN)/python -m pytest -m "" tests/faults
+
+faults: PACKAGES += $(PEER_PACKAGES)
+faults: dev
+	$(BIN)/python -m pytest tests/faults -m ""
 
 lint: dev
 	$(BIN)/ruff format --check
