@@ -81,16 +81,19 @@ def writing_item(set_dir: str, kind: str, record: R, key: str, data: bytes) -> I
         os.link(path, kept)
     except FileNotFoundError:
         kept = ""
+    is_replaced = False
     try:
         # The file before the record: who reads without a lock, and remembers, looks again when the
         # record changes.
         write_atomic(path, data)
+        is_replaced = True
         yield with_item(record, key, data)
     except BaseException:
-        if kept:
+        if not is_replaced:
+            if kept:
+                os.unlink(kept)
+        elif kept:
             os.rename(kept, path)
-            # Nothing, if both are names of one file still: then this one is left.
-            _unlink(kept)
         else:
             _unlink(path)
         raise
