@@ -178,9 +178,11 @@ class View:
         Raise unless something can be changed in this object through this mount.
 
         Raises:
-            OSError: EROFS.
+            OSError: EROFS, or ENOENT if it is gone.
         """
         self.tree.check_writable()
+        if object_id not in self.records(kind):
+            raise gone(f"{kind}/{object_id}")
         if self.records(kind).is_read_only(object_id):
             raise OSError(errno.EROFS, f"{object_id} belongs to an additional, read-only store")
 
