@@ -190,10 +190,18 @@ class Store(Filling, Diffing, Relating, Deleting, Mounting):
 
         def change(edit: Edit[Any], record_id: str) -> None:
             record = edit.records.one(record_id)
+<<<<<<< HEAD
             directory = edit.records.data_dir(record_id)
             changed = bigdata.write_item(directory, _SINGULAR[kind], record, key, data)
             if changed != record:
                 edit.replace(changed)
+=======
+            directory = self.set_dir(kind)
+            with bigdata.writing_item(directory, _SINGULAR[kind], record, key, data) as changed:
+                if changed != record:
+                    edit.replace(changed)
+                    edit.save()
+>>>>>>> main
 
         self._change(kind, ref, change)
 
@@ -213,9 +221,9 @@ class Store(Filling, Diffing, Relating, Deleting, Mounting):
                 return
             directory = edit.records.data_dir(record_id)
             data = bigdata.read_item(directory, _SINGULAR[kind], record, old)
-            changed = bigdata.write_item(directory, _SINGULAR[kind], record, new, data)
-            edit.replace(bigdata.without_item(changed, old))
-            edit.save()
+            with bigdata.writing_item(directory, _SINGULAR[kind], record, new, data) as changed:
+                edit.replace(bigdata.without_item(changed, old))
+                edit.save()
             # Last: a crash before this leaves a file that no record names, and loses nothing.
             bigdata.remove_item(directory, record_id, old)
 

@@ -235,7 +235,7 @@ def test_what_a_killed_import_left_is_cleared_by_the_next(store: Store) -> None:
     assert [] == os.listdir(f"{store.graph_root}/tmp")
 
 
-# -- ID maps -----------------------------------------------------------------------------------------
+# -- ID maps ---------------------------------------------------------------------------------------
 
 
 def test_a_container_with_maps_gets_a_copy_that_others_share(
@@ -292,7 +292,7 @@ def test_a_stream_for_a_mapped_layer_is_unpacked_with_host_ids(
     assert data == diff_of(store, "one", tmp_path)
 
 
-# -- places ------------------------------------------------------------------------------------------
+# -- places ----------------------------------------------------------------------------------------
 
 
 def test_a_split_store_keeps_images_and_their_layers_apart(
