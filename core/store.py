@@ -190,18 +190,11 @@ class Store(Filling, Diffing, Relating, Deleting, Mounting):
 
         def change(edit: Edit[Any], record_id: str) -> None:
             record = edit.records.one(record_id)
-<<<<<<< HEAD
             directory = edit.records.data_dir(record_id)
-            changed = bigdata.write_item(directory, _SINGULAR[kind], record, key, data)
-            if changed != record:
-                edit.replace(changed)
-=======
-            directory = self.set_dir(kind)
             with bigdata.writing_item(directory, _SINGULAR[kind], record, key, data) as changed:
                 if changed != record:
                     edit.replace(changed)
                     edit.save()
->>>>>>> main
 
         self._change(kind, ref, change)
 

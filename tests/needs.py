@@ -96,7 +96,6 @@ def _userns() -> str | None:
     return None
 
 
-<<<<<<< HEAD
 def _idmap() -> str | None:
     """Whether overlay takes ID-mapped lowers, where the tests' temporary directories are."""
     with tempfile.TemporaryDirectory(prefix="holdfs-probe-") as top:
@@ -110,7 +109,8 @@ def _idmap() -> str | None:
         if os.path.exists(f"{top}/run/overlay/idmapped-lower-dir-true"):
             return None
         return "overlay takes no ID-mapped lowers"
-=======
+
+
 def _seccomp() -> str | None:
     """What tests/faults/gate.py stands on: system calls shown to another process first."""
     if os.uname().machine != "x86_64":
@@ -125,7 +125,6 @@ def _ext4() -> str | None:
 
 def _faketime() -> str | None:
     return None if shutil.which("faketime") else "faketime is not installed"
->>>>>>> main
 
 
 def _btrfs() -> str | None:
@@ -199,12 +198,9 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "overlay": _overlay,
     "overlay-kernel": _overlay_kernel,
     "userns": _userns,
-<<<<<<< HEAD
     "idmap": _idmap,
-=======
     "seccomp": _seccomp,
     "faketime": _faketime,
->>>>>>> main
     "btrfs": _btrfs,
     "xfs": _xfs,
     "ext4": _ext4,
