@@ -14,6 +14,7 @@ from holdfs.drivers.backing import backing_name
 from holdfs.drivers.base import DriverError, DriverNotSupported
 from holdfs.drivers.overlay import layout
 from holdfs.drivers.overlay.options import OverlayOptions
+from holdfs.native.about import about
 from holdfs.native.mount import MS_BIND, is_mount_point, make_private, mount, umount
 
 _FLAG: Final = ".has-mount-program"
@@ -82,7 +83,8 @@ def _read_flag(path: str) -> str:
 def _write_flag(path: str, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, text.encode())
+        with about(path):
+            os.write(fd, text.encode())
     finally:
         os.close(fd)
 
