@@ -46,10 +46,11 @@ class Bench:
 
     Attributes:
         known: IDs of everything in the template.
+        directory: Where all of them are.
     """
 
     def __init__(self, top: Path, driver: str) -> None:
-        self._top = top
+        self.directory = top
         self._number = 0
         self._template = Roots(f"{top}/template/graph", f"{top}/template/run", driver)
         make_template(self._template)
@@ -62,7 +63,7 @@ class Bench:
     def fresh(self) -> Iterator[Roots]:
         """Give a copy of the template, for as long as it is needed."""
         self._number += 1
-        top = f"{self._top}/{self._number}"
+        top = f"{self.directory}/{self._number}"
         roots = Roots(f"{top}/graph", f"{top}/run", self._template.driver)
         copy_store(self._template, roots)
         try:
