@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def copy(store: Store, given: Given, arguments: list[str]) -> int:
-    """Copy each argument but the last to the last."""
+    """Copy each argument but the last to the last; nothing is printed, with --json neither."""
     from contextlib import ExitStack
 
     from holdfs.core.copying import Copier
@@ -36,8 +36,6 @@ def copy(store: Store, given: Given, arguments: list[str]) -> int:
             except OSError as error:
                 output.err(f'error copying "{from_path}" to "{to_path}": {_reason(error)}\n')
                 return 1
-    if given.flag("json"):
-        output.json("")
     return 0
 
 

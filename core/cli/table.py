@@ -51,9 +51,8 @@ def _data_commands(kind: str, article: str) -> tuple[Command, ...]:
     wrong = " (with sometimes wrong digest)" if kind == "image" else ""
 
     def command(words: str, code: str, summary: str, example: str, *options: Option) -> Command:
-        # A synopsis of its own, as the original has it.
-        who = f"{kind}NameOrID" if words.startswith(("list", "set")) else owner
         is_list = words.startswith("list")
+        who = f"{kind}NameOrID" if is_list else owner
         return Command(
             words,
             words.replace("-", ""),
