@@ -3,6 +3,7 @@
 #   make install   holdfs and holdctl in .venv/bin
 #   make demo      shows a store as a tree and leaves it mounted
 #   make test      all checks and tests, with the real tools
+#   make faults    the tests of killed writers and failing disks, at every single moment
 #   make lint      the formatter, the linter and the type checker
 #   make bench     how fast it is, against the real tools
 
@@ -28,7 +29,7 @@ SOURCES := pyproject.toml setup.py $(shell find native drivers core fusefs \
 
 # Two apt-get or pip at once are in each other's way.
 .NOTPARALLEL:
-.PHONY: install demo test lint bench packages venv dev
+.PHONY: install demo test faults lint bench packages venv dev
 
 # A make of its own, since this one has looked at .venv already and would not see it made anew.
 install: venv
@@ -41,6 +42,10 @@ demo: install
 test: PACKAGES += $(PEER_PACKAGES)
 test: dev
 	$(BIN)/python -m pytest
+
+faults: PACKAGES += $(PEER_PACKAGES)
+faults: dev
+	$(BIN)/python -m pytest -m "" tests/faults
 
 lint: dev
 	$(BIN)/ruff format --check

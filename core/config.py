@@ -67,6 +67,8 @@ class StoreOptions:
         additional_image_stores: Read-only stores that `driver_options` name, in order.
         transient_store: Containers are kept below the run root.
         disable_volatile: Never mount a container volatile.
+        root_auto_userns_user: Whose sub-ID ranges automatic user namespaces are taken from.
+        auto_userns_min_size, auto_userns_max_size: How many IDs such a one has.
         rootless: The store is a user's own.
         pull_options: How images are pulled, as the files say.
         warnings: What in the files was not understood, one sentence each.
@@ -81,6 +83,9 @@ class StoreOptions:
     additional_image_stores: tuple[str, ...] = ()
     transient_store: bool = False
     disable_volatile: bool = False
+    root_auto_userns_user: str = "containers"
+    auto_userns_min_size: int = 1024
+    auto_userns_max_size: int = 65536
     rootless: bool = False
     pull_options: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -192,6 +197,9 @@ def _configured(
         additional_image_stores=tuple(_image_stores(driver, options)),
         transient_store=values.get("transient_store", False),
         disable_volatile=values.get("options.disable-volatile", False),
+        root_auto_userns_user=values.get("options.root-auto-userns-user", "") or "containers",
+        auto_userns_min_size=values.get("options.auto-userns-min-size", 0) or 1024,
+        auto_userns_max_size=values.get("options.auto-userns-max-size", 0) or 65536,
         rootless=per_user,
         pull_options=tuple(values.get("options.pull_options", {}).items()),
         warnings=settings.warnings,

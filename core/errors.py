@@ -173,6 +173,34 @@ class InvalidDigest(InvalidValue):
     base_words = "invalid checksum digest format"
 
 
+class DamagedStream(InvalidValue):
+    """
+    A stream is no tar, or is cut short.
+
+    Attributes:
+        offset: Where in the uncompressed tar the member begins that could not be read.
+    """
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(
+            f"the stream can't be applied: {reason} (in the member at byte {offset})", words=reason
+        )
+        self.offset = offset
+
+
+class InvalidMappings(InvalidValue):
+    """ID maps that leave out what is needed, or overlap."""
+
+    base_words = "invalid mappings specified"
+
+
+class NoFreeIds(StoreError):
+    """An automatic user namespace would need more IDs than are free."""
+
+    errno = errno.ENOSPC
+    base_words = "not enough unused IDs in user namespace"
+
+
 # -- the store itself --------------------------------------------------------------------------
 
 

@@ -9,6 +9,10 @@ Layers: records and the driver's directories, kept in step.
 A record is saved with the flag `incomplete` before the driver starts, and again without it when all
 is there; deleting goes the same way back. So a layer with the flag is half made or half gone, and
 whoever next holds the lock for writing deletes it. Source: spec 7.1 to 7.3.
+
+While an empty layer's directory is made anew on another parent, its record has a flag of our own
+instead, which the Go tools keep and pass over: nobody may delete the layer, with its names and
+data, because we were killed.
 """
 
 import logging
@@ -20,14 +24,16 @@ import msgspec
 
 from holdfs.core import bigdata
 from holdfs.core.formats.records import Image, Layer
+from holdfs.core.idmapping import MapPair, maps_of
 from holdfs.core.lockfile import LockFile
 from holdfs.core.reading import Records, Source
 from holdfs.core.recordset import Edit, RecordSet
-from holdfs.drivers.base import Driver
+from holdfs.drivers.base import Driver, DriverError
 
 _log = logging.getLogger(__name__)
 
 INCOMPLETE = "incomplete"
+_RECREATED = "holdfs-recreated"
 
 
 class Layers(RecordSet[Layer]):
@@ -52,47 +58,121 @@ class Layers(RecordSet[Layer]):
             for layer_id in edit.records.ids:
                 if edit.records.is_read_only(layer_id):
                     continue
-                # The word is looked for in the bytes first: hardly any record has it.
-                if (
-                    b'"incomplete"' in edit.records.raw(layer_id)
-                    and edit.records.one(layer_id).flags.get(INCOMPLETE) is True
-                ):
+                # The words are looked for in the bytes first: hardly any record has them.
+                raw = edit.records.raw(layer_id)
+                if b'"incomplete"' not in raw and b'"holdfs-recreated"' not in raw:
+                    continue
+                layer = edit.records.one(layer_id)
+                if layer.flags.get(INCOMPLETE) is True:
                     _log.warning("found incomplete layer %s, deleting it", layer_id)
                     self._remove_files(layer_id)
                     edit.remove(layer_id)
+                elif layer.flags.get(_RECREATED) is True:
+                    _log.warning("making the directory of layer %s anew", layer_id)
+                    self._finish_recreating(edit, layer)
             edit.save()
             yield edit
 
-    def create(self, edit: Edit[Layer], layer: Layer) -> Layer:
+    @contextmanager
+    def making(
+        self,
+        edit: Edit[Layer],
+        layer: Layer,
+        *,
+        maps: MapPair | None = None,
+        template: Layer | None = None,
+        read_only: bool = False,
+        storage_options: Sequence[str] = (),
+        staged: str = "",
+    ) -> Iterator[None]:
         """
-        Add the record and make its directory; on failure neither stays.
+        Add a record, flagged, and make its directory, to be filled in the `with`.
+
+        There the caller puts the record in its final form, without the flag, by `edit.replace`.
+        On failure neither record nor directory stays.
 
         Args:
-            layer: The record as it is to be; its parent is full ID or empty.
+            layer: Its parent is a full ID or empty; its maps are what the files are stored with.
+            maps: The maps whose root owns the directory; None for the layer's.
+            template: The layer to copy instead of the parent.
+            staged: A directory that the driver made for the parent's child: it is filled already.
         """
         flagged = {**layer.flags, INCOMPLETE: True}
         edit.add(msgspec.structs.replace(layer, flags=flagged))
         edit.save()
         try:
-            self.driver.create(layer.id, layer.parent, label=layer.mount_label)
-            edit.replace(layer)
+            base = template or (edit.records.one(layer.parent) if layer.parent else None)
+            uidmap, gidmap = (maps or maps_of(layer)).for_driver
+            self.driver.create(
+                layer.id,
+                base.id if base is not None else "",
+                label=layer.mount_label,
+                uidmap=uidmap,
+                gidmap=gidmap,
+                read_only=read_only,
+                storage_options=storage_options,
+                staged=staged,
+            )
+            if base is not None and maps_of(base) != maps_of(layer):
+                old, new = maps_of(base).for_driver, maps_of(layer).for_driver
+                self.driver.change_owner(
+                    layer.id,
+                    old_uidmap=old[0],
+                    old_gidmap=old[1],
+                    new_uidmap=new[0],
+                    new_gidmap=new[1],
+                    label=layer.mount_label,
+                )
+            yield
             edit.save()
         except BaseException:
             self._remove_files(layer.id)
             edit.remove(layer.id)
             edit.save()
             raise
-        return layer
+
+    def tar_split_path(self, layer_id: str) -> str:
+        """Return where the layer's tar-split is, if it has one."""
+        return os.path.join(self.directory, f"{layer_id}.tar-split.gz")
 
     def recreate(self, edit: Edit[Layer], layer: Layer) -> None:
-        """Make the directory of an empty layer anew, on the parent that `layer` now has."""
-        edit.replace(msgspec.structs.replace(layer, flags={**layer.flags, INCOMPLETE: True}))
+        """
+        Make the directory of an empty layer anew, on the parent that `layer` now has.
+
+        On failure the layer is as before, or if not even that can be done, as it was to be for
+        whoever next holds the lock for writing.
+        """
+        old = edit.records.one(layer.id)
+        edit.replace(msgspec.structs.replace(layer, flags={**layer.flags, _RECREATED: True}))
         edit.save()
+        try:
+            self._make_anew(layer)
+        except BaseException:
+            self._make_anew(old)
+            edit.replace(old)
+            edit.save()
+            raise
+        edit.replace(layer)
+        edit.save()
+
+    def _make_anew(self, layer: Layer) -> None:
         # Ours to remove: a directory that the driver finds there before a layer is worth a warning.
         self.driver.remove(layer.id)
         self.driver.create(layer.id, layer.parent, label=layer.mount_label)
-        edit.replace(layer)
-        edit.save()
+
+    def _finish_recreating(self, edit: Edit[Layer], layer: Layer) -> None:
+        diff = self.driver.diff_path(layer.id)
+        # Other programs know nothing of the flag: what one of them has put there stays. (A driver
+        # without a directory of changes can't tell that from a part of the parent's copy.)
+        if not (diff and os.path.isdir(diff) and self.driver.has_content(layer.id, layer.parent)):
+            try:
+                self._make_anew(layer)
+            except (OSError, DriverError) as error:
+                # Not the affair of whoever wants to write now; the next one tries again.
+                _log.warning("the directory of layer %s can't be made: %s", layer.id, error)
+                return
+        flags = {key: value for key, value in layer.flags.items() if key != _RECREATED}
+        edit.replace(msgspec.structs.replace(layer, flags=flags))
 
     def delete(self, edit: Edit[Layer], layer_id: str) -> None:
         """Delete a layer that nobody needs: flag, directory, files, record."""
@@ -107,7 +187,7 @@ class Layers(RecordSet[Layer]):
     def _remove_files(self, layer_id: str) -> None:
         self.driver.remove(layer_id)
         try:
-            os.unlink(os.path.join(self.directory, f"{layer_id}.tar-split.gz"))
+            os.unlink(self.tar_split_path(layer_id))
         except FileNotFoundError:
             pass
         bigdata.remove_items(self.directory, layer_id)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from holdfs.core.errors import LayerMounted, LayerNotKnown, NotKnown, StoreReadOnly
 from holdfs.core.formats.records import Layer, MountEntry
+from holdfs.core.idmapping import maps_of
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.sets import Sets
 from holdfs.drivers.base import MountOptions
@@ -71,15 +72,18 @@ class Mounting(Sets):
         layer_id = self.layer_of(ref)
         layer = self._own_layer(layer_id)
         snapshot = self.snapshot()
-        flags = {}
+        container = None
         for container_id in snapshot.containers_on(layer_id)[:1]:
             container = snapshot.containers.one(container_id)
-            flags = container.flags
+        flags = container.flags if container is not None else {}
+        uidmap, gidmap = maps_of(container).for_driver
         given = flags.get("MountOpts")
         return layer_id, MountOptions(
             options=tuple(given) if isinstance(given, list) else None,
             label=label or layer.mount_label,
             volatile=flags.get("Volatile") is True and not self.options.disable_volatile,
+            uidmap=uidmap,
+            gidmap=gidmap,
         )
 
     def _own_layer(self, layer_id: str) -> Layer:

@@ -88,6 +88,7 @@ class Sets:
             self._lock(run_layers_dir, "mountpoints.lock"),
         )
         self.graph_lock = self._lock(self.graph_root, "storage.lock")
+        self.userns_lock = self._lock(self.graph_root, "userns.lock")
         self._mutex = threading.Lock()
         self._snapshot: Snapshot | None = None
 
@@ -128,7 +129,7 @@ class Sets:
                 make_private_dir(directory)
             for lock in (
                 self.graph_lock.path,
-                os.path.join(self.graph_root, "userns.lock"),
+                self.userns_lock.path,
                 self.layers.lock.path,
                 self.images.lock.path,
                 self.containers.lock.path,

@@ -19,8 +19,8 @@ import msgspec
 
 from holdfs.core import bigdata, naming
 from holdfs.core.config import StoreOptions
-from holdfs.core.creating import Creating
 from holdfs.core.deleting import Deleting
+from holdfs.core.diffing import Diffing
 from holdfs.core.errors import (
     BigDataNotKnown,
     LayerNotKnown,
@@ -28,9 +28,11 @@ from holdfs.core.errors import (
     NotKnown,
     StoreReadOnly,
 )
+from holdfs.core.filling import Filling
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.mounting import Mounting
 from holdfs.core.recordset import Edit, RecordSet
+from holdfs.core.relating import Relating
 from holdfs.core.sets import Kind
 from holdfs.drivers import open_driver
 
@@ -39,7 +41,7 @@ T = TypeVar("T")
 _SINGULAR = {"layers": "layer", "images": "image", "containers": "container"}
 
 
-class Store(Creating, Deleting, Mounting):
+class Store(Filling, Diffing, Relating, Deleting, Mounting):
     """One store, safe to use from several threads, beside any number of other programs."""
 
     @classmethod

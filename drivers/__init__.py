@@ -27,6 +27,7 @@ def open_driver(
     run_root: str,
     options: Sequence[str],
     priority: Sequence[str] = (),
+    image_store: str = "",
 ) -> Driver:
     """
     Return the driver of a graph root, with its home made.
@@ -36,6 +37,8 @@ def open_driver(
             first of the priority list that works here.
         options: "overlay.mountopt=nodev"; those of other drivers are passed over.
         priority: The configured list, () for the default one.
+        image_store: Another graph root, where layers made read-only go; "" for none. btrfs makes
+            no use of it.
 
     Raises:
         DriverNotSupported: The driver asked for, or the one whose state is there, can't work here.
@@ -44,13 +47,14 @@ def open_driver(
     from holdfs.drivers.base import DriverNotSupported
 
     graph_root, run_root = os.path.abspath(graph_root), os.path.abspath(run_root)
+    image_store = os.path.abspath(image_store) if image_store else ""
     name = name or find_state(graph_root, priority)
     if name:
-        return _open(name, graph_root, run_root, options)
+        return _open(name, graph_root, run_root, options, image_store)
     reasons = []
     for candidate in (*(priority or DEFAULT_PRIORITY), *DEFAULT_PRIORITY):
         try:
-            return _open(candidate, graph_root, run_root, options)
+            return _open(candidate, graph_root, run_root, options, image_store)
         except DriverNotSupported as error:
             reasons.append(f"{candidate}: {error}")
     raise DriverNotSupported(
@@ -83,22 +87,28 @@ def find_state(graph_root: str, priority: Sequence[str] = ()) -> str:
     return ""
 
 
-def _open(name: str, graph_root: str, run_root: str, options: Sequence[str]) -> Driver:
+def _open(
+    name: str, graph_root: str, run_root: str, options: Sequence[str], image_store: str
+) -> Driver:
     if name in ("overlay", "overlay2"):
         from holdfs.drivers.overlay.open import open_overlay
 
-        return open_overlay(graph_root, run_root, options)
+        return open_overlay(graph_root, run_root, options, image_store)
+    if name == "btrfs":
+        from holdfs.drivers.btrfs import open_btrfs
+
+        return open_btrfs(graph_root, options)
     if name == "vfs":
         from holdfs.drivers.vfs import open_vfs
 
-        return open_vfs(graph_root, options)
+        return open_vfs(graph_root, options, image_store)
 
     from holdfs.drivers.base import DriverNotSupported
 
     words = f"failed to GetDriver graph {name} {graph_root}: driver not supported"
     if name in _STATES:
         raise DriverNotSupported(
-            f"the {name} driver of {graph_root} is not supported, only overlay and vfs are",
+            f"the {name} driver of {graph_root} is not supported: overlay, btrfs and vfs are",
             words=words,
         )
     raise DriverNotSupported(words)

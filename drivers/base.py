@@ -7,8 +7,15 @@ A driver knows directories and nothing of records, names, counts or locks: whoev
 store's locks (spec 6.2), and passes full layer IDs only.
 """
 
+import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+#: (first ID in the container, first ID on the host, how many): one line of an ID map.
+IdRange: TypeAlias = tuple[int, int, int]
+#: An ID map; an empty one leaves IDs as they are.
+IdMap: TypeAlias = Sequence[IdRange]
 
 
 class DriverError(Exception):
@@ -30,6 +37,34 @@ class DriverNotSupported(DriverError):
     """This driver can't work here (wrong file system, kernel, privileges)."""
 
 
+class WhiteoutStyle(enum.Enum):
+    """How a layer's directory says that something of its parent is gone (spec 8.6)."""
+
+    #: A character device 0:0 in the place of the deleted; `trusted.overlay.opaque`=y on a directory
+    #: that hides what its name had in the parent.
+    TRUSTED_XATTR = "trusted.overlay.opaque"
+    #: The same with `user.overlay.opaque`: in a user namespace, or in a user's own store.
+    USER_XATTR = "user.overlay.opaque"
+    #: Empty files as in a tar, `.wh.NAME` and `.wh..wh..opq`: for a mount program.
+    FILES = "files"
+    #: Nothing says so: the layer is a whole tree, and what is deleted is deleted there.
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class AdditionalLayer:
+    """
+    A layer that an additional layer store offers (spec 8.12).
+
+    Attributes:
+        path: Its directory there, which holds `diff`, `info` and `blob`.
+        info: What `info` holds: JSON, a record as in layers.json.
+    """
+
+    path: str
+    info: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountOptions:
     """
@@ -40,12 +75,17 @@ class MountOptions:
         options: Mount options that replace the driver's configured ones; None means those.
         label: SELinux label; "" for none.
         volatile: Skip syncs, the caller's content can be lost at a crash.
+        uidmap, gidmap: Show the layer as a container with these maps sees it: on a driver that
+            shifts (`supports_shifting`), and with both maps given. Other drivers have the owners
+            on disk already (`change_owner`) and pass over the maps.
     """
 
     read_only: bool = False
     options: tuple[str, ...] | None = None
     label: str = ""
     volatile: bool = False
+    uidmap: IdMap = ()
+    gidmap: IdMap = ()
 
 
 class Driver(Protocol):
@@ -62,20 +102,89 @@ class Driver(Protocol):
     def status(self) -> list[tuple[str, str]]:
         """Key and value for `status`, in the Go tools' order and words."""
 
+    @property
+    def whiteout_style(self) -> WhiteoutStyle:
+        """How deletions are written when a tar is unpacked into a layer, and found in it."""
+
+    @property
+    def ignore_chown_errors(self) -> bool:
+        """Whether owners that can't be set are passed over (option of that name)."""
+
+    @property
+    def force_mask(self) -> int | None:
+        """The mode that all unpacked files get, theirs going to an attribute; None for theirs."""
+
     def exists(self, layer_id: str) -> bool:
-        """Whether the driver has a directory for this layer."""
+        """Whether the driver has a directory for this layer, in an additional store perhaps."""
+
+    def is_read_only(self, layer_id: str) -> bool:
+        """Whether the layer is in an additional image store: it can be a parent and be viewed."""
 
     def list_layers(self) -> list[str]:
-        """IDs of all the driver's layers, sorted; directories that are not layers left out."""
+        """
+        IDs of all the driver's own layers, sorted.
 
-    def create(self, layer_id: str, parent_id: str, *, label: str = "") -> None:
+        Directories that are not layers are left out, and layers of additional stores.
+        """
+
+    def create(
+        self,
+        layer_id: str,
+        parent_id: str,
+        *,
+        label: str = "",
+        uidmap: IdMap = (),
+        gidmap: IdMap = (),
+        read_only: bool = False,
+        storage_options: Sequence[str] = (),
+        staged: str = "",
+    ) -> None:
         """
         Make the layer's directory, empty but for what it shows of its parent.
 
-        A directory that is there already (left by a crash) is removed first.
+        A directory that is there already (left by a crash) is removed first. Below this level a
+        layer made from a template is a child of the template: that is the parent to give.
 
         Args:
-            parent_id: "" for a base layer.
+            parent_id: "" for a base layer. May be a layer of an additional store.
+            uidmap, gidmap: Their root owns what is made; a child's top directory is owned as its
+                parent's. What the parent holds keeps its owners: see `change_owner`. btrfs passes
+                over them.
+            read_only: The layer of an image: storage options are refused for it, and it gets none
+                of the driver's limits.
+            storage_options: "size=10G", "inodes=1000": limits of this layer.
+            staged: What `make_staged` has made for this parent: it becomes the content.
+
+        Raises:
+            DriverError: The parent is not there, the maps have no root, the limits can't be had.
+        """
+
+    def change_owner(
+        self,
+        layer_id: str,
+        *,
+        old_uidmap: IdMap,
+        old_gidmap: IdMap,
+        new_uidmap: IdMap,
+        new_gidmap: IdMap,
+        label: str = "",
+    ) -> None:
+        """
+        Give everything that a fresh layer shows, but its top directory, the owners of other maps.
+
+        For a layer just created on a parent or template whose files are stored with the old maps.
+        It does not count as a change of the layer, and a failure leaves it to be removed.
+
+        Raises:
+            DriverError: An owner has no place in the old maps. One without a place in the new ones
+                becomes the overflow ID.
+        """
+
+    def supports_shifting(self, uidmap: IdMap = (), gidmap: IdMap = ()) -> bool:
+        """
+        Whether layers stored without maps can be mounted with these.
+
+        Then layers are made without maps, and `change_owner` is not needed.
         """
 
     def remove(self, layer_id: str) -> None:
@@ -110,6 +219,57 @@ class Driver(Protocol):
 
     def diff_path(self, layer_id: str) -> str:
         """The directory that holds the layer's own changes; "" where the driver has none."""
+
+    def lookup_dirs(self, layer_id: str) -> list[str]:
+        """
+        Return the directories in which the layer's files are looked for, in this order.
+
+        The layer's own changes first, then those of each layer below, nearest first: an ID-mapped
+        copy has none of its own. One whole tree where the driver keeps those.
+        """
+
+    def diff_parent_is_native(self, layer_id: str, parent_id: str) -> bool:
+        """
+        Whether `diff_path` holds exactly what the layer changes in this parent (spec 8.9).
+
+        If not, a diff has to compare the two as they are when mounted.
+
+        Args:
+            parent_id: "" for the difference to nothing.
+        """
+
+    def make_staged(self, staged: str, parent_id: str) -> None:
+        """
+        Make the directory `staged` to unpack a child of the parent in, without any lock.
+
+        Args:
+            staged: A path below the graph root, on its file system, outside the home.
+        """
+
+    def adopt_staged(self, layer_id: str, staged: str) -> None:
+        """
+        Put a staged tree in the place of what a layer has, which is nothing of its own.
+
+        One rename, however large the tree. The top directory keeps mode and owner where the driver
+        does not unpack that too. What was there is at `staged` afterwards, or gone.
+
+        Raises:
+            OSError: ENOTEMPTY where the driver sees that the layer has content.
+        """
+
+    def find_additional_layer(self, digest: str, reference: str = "") -> AdditionalLayer | None:
+        """
+        Return the layer that an additional layer store has for a digest, None if none has.
+
+        Args:
+            digest: That of the layer, or of its table of contents.
+            reference: The image's name; only asked of stores that want it.
+        """
+
+    def create_additional(
+        self, layer_id: str, parent_id: str, additional: AdditionalLayer, *, label: str = ""
+    ) -> None:
+        """Make a layer whose content stays in the additional layer store."""
 
     def has_content(self, layer_id: str, parent_id: str = "") -> bool:
         """

@@ -6,6 +6,7 @@ option is for whichever driver is used.
 Source: spec/cli.md 1.4, spec/store-format.md 11.2.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -13,6 +14,8 @@ from holdfs.drivers.base import DriverError
 
 #: What the Go tools know as drivers; options of the others are left to them.
 KNOWN_DRIVERS: Final = ("aufs", "btrfs", "devicemapper", "overlay", "overlay2", "vfs", "zfs")
+
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.ASCII | re.IGNORECASE)
 
 _TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE: Final = ("0", "f", "F", "false", "FALSE", "False")
@@ -75,3 +78,41 @@ def parse_bool(option: Option) -> bool:
         f'option "{option.text}" takes true or false',
         words=f'strconv.ParseBool: parsing "{option.value}": invalid syntax',
     )
+
+
+def parse_size(text: str) -> int:
+    """
+    Return the number of bytes that "10G", "1.5 GiB" or "4096" stand for, binary multiples.
+
+    Raises:
+        DriverError: It is no size.
+    """
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise DriverError(f"invalid size: '{text}'")
+    number, unit = match.groups()
+    return int(float(number) * 1024 ** " kmgtp".index(unit.lower() or " "))
+
+
+def format_size(size: int) -> str:
+    """Return a number of bytes as the Go tools show it to people: 10.49MB."""
+    value, unit = float(size), 0
+    while value >= 1000 and unit < 5:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.4g}{('B', 'kB', 'MB', 'GB', 'TB', 'PB')[unit]}"
+
+
+def parse_storage_options(texts: Sequence[str]) -> dict[str, str]:
+    """
+    Return the options of one layer, "size=10G", by their lower-case keys.
+
+    Raises:
+        DriverError: One has no "=".
+    """
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise DriverError(f"unable to parse key/value option: {text}")
+        found[key.strip().lower()] = value.strip()
+    return found

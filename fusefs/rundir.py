@@ -2,7 +2,7 @@
 Where a daemon keeps its own mounts, so that the next one can clear them if it crashes.
 
     R/holdfs/lock            held while a directory here is made or cleared
-    R/holdfs/<16 hex>/       one daemon's; mounted on itself, private
+    R/holdfs/<16 hex>/       one daemon's; mounted on itself, private, once it has a view
         owner                its pid, for people; OFD-locked for as long as it lives
         counted              layer IDs, one a line, whose mounts it has counted in the store
         <layer id>/          mount point of a read-only view
@@ -14,6 +14,7 @@ mean nothing in another container that shares the run root.
 import logging
 import os
 import secrets
+import threading
 from typing import Final
 
 from holdfs.core.atomic import write_atomic
@@ -35,7 +36,7 @@ class RunDirectory:
     The directory of this daemon, made and locked; `remove` it at the end.
 
     Raises:
-        OSError: It could not be made, or mounted on itself (EPERM: no right to mount).
+        OSError: It could not be made.
         LockTimeout: Somebody makes or clears directories here for longer than `timeout_s`.
     """
 
@@ -49,16 +50,22 @@ class RunDirectory:
             )
             os.write(self._owner_fd, f"{os.getpid()}\n".encode())
             lock_try(self._owner_fd, exclusive=True)
-        try:
-            # Private: what we mount below it must not appear in, and be kept busy by, the
-            # namespaces of others.
-            mount.bind(self.path, self.path)
-        except OSError:
-            self.remove()
-            raise
+        self._is_private = False
+        self._mutex = threading.Lock()
 
     def make_mount_point(self, layer_id: str) -> str:
-        """Make the empty directory for a layer's view and return its path."""
+        """
+        Make the empty directory for a layer's view and return its path.
+
+        Raises:
+            OSError: EPERM for who has no right to mount; giving counts back needs none.
+        """
+        with self._mutex:
+            if not self._is_private:
+                # What we mount below must not appear in, and be kept busy by, the namespaces of
+                # others.
+                mount.bind(self.path, self.path)
+                self._is_private = True
         path = f"{self.path}/{layer_id}"
         try:
             os.mkdir(path, 0o700)

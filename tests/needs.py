@@ -96,6 +96,21 @@ def _userns() -> str | None:
     return None
 
 
+def _idmap() -> str | None:
+    """Whether overlay takes ID-mapped lowers, where the tests' temporary directories are."""
+    with tempfile.TemporaryDirectory(prefix="holdfs-probe-") as top:
+        for directory in ("graph", "run"):
+            os.mkdir(f"{top}/{directory}")
+        _call(
+            "containers-storage", "--graph", f"{top}/graph", "--run", f"{top}/run",
+            "--storage-driver", "overlay", "create-layer",
+        )  # fmt: skip
+        detach(f"{top}/graph/overlay")
+        if os.path.exists(f"{top}/run/overlay/idmapped-lower-dir-true"):
+            return None
+        return "overlay takes no ID-mapped lowers"
+
+
 def _btrfs() -> str | None:
     return _try_loop("btrfs")
 
@@ -167,6 +182,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "overlay": _overlay,
     "overlay-kernel": _overlay_kernel,
     "userns": _userns,
+    "idmap": _idmap,
     "btrfs": _btrfs,
     "xfs": _xfs,
     # Without a command, or with any other, it would open the machine's own store.

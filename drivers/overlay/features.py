@@ -2,7 +2,8 @@
 What overlay can do here, found out by test mounts and remembered in the run root.
 
     R/overlay/overlay-true, metacopy(<mountopt>)-false, native-diff(<mountopt>)-true,
-    volatile-true: empty files, or the reason for a "false" as text; shared with the Go tools.
+    volatile-true, idmapped-lower-dir-true: empty files, or the reason for a "false" as text;
+    shared with the Go tools.
 
 The run root does not survive a boot, and a new kernel comes with one.
 Source: spec/store-format.md 8.2; containers/storage, drivers/overlay/check.go.
@@ -17,6 +18,7 @@ from typing import Final
 
 from holdfs.drivers.base import DriverNotSupported
 from holdfs.drivers.overlay.words import split_words
+from holdfs.native.idmap import mount_mapped, opened_userns
 from holdfs.native.mount import mount_overlay, umount
 from holdfs.native.remove import remove_tree
 
@@ -54,6 +56,14 @@ class Features:
         elif not known[0]:
             raise DriverNotSupported(known[1] or "kernel does not support overlay fs")
 
+    def has_overlay(self) -> bool:
+        """Whether overlay works on the home's file system."""
+        try:
+            self.check_overlay()
+        except DriverNotSupported:
+            return False
+        return True
+
     def uses_metacopy(self) -> bool:
         """Whether, with the configured options, a change of mode copies up the metadata alone."""
         feature = f"metacopy({self._mountopt})"
@@ -67,6 +77,10 @@ class Features:
     def supports_volatile(self) -> bool:
         """Whether the kernel has mounts that skip syncs."""
         return self._decide("volatile", "volatile-check", self._test_volatile)
+
+    def maps_lowers(self) -> bool:
+        """Whether lowers can be ID-mapped mounts, on the home's file system."""
+        return self._decide("idmapped-lower-dir", "compat", self._test_mapped)
 
     def _decide(
         self, feature: str, scratch_name: str, test: Callable[[str], tuple[bool, str]]
@@ -91,6 +105,8 @@ class Features:
 
     def _record(self, feature: str, is_supported: bool, reason: str = "") -> None:
         path = os.path.join(self._run_home, f"{feature}-{'true' if is_supported else 'false'}")
+        # Again: a run root may be emptied while a daemon runs.
+        os.makedirs(self._run_home, 0o700, exist_ok=True)
         try:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(reason)
@@ -128,6 +144,7 @@ class Features:
             yield scratch
         finally:
             _umount_quietly(f"{scratch}/merged")
+            _umount_quietly(f"{scratch}/mapped")
             remove_tree(parent_fd, name)
             os.close(parent_fd)
 
@@ -178,6 +195,16 @@ class Features:
         words = (*self._basic_words(), "volatile")
         try:
             _mount(scratch, lowers=["lower"], upper="upper", options=words)
+        except OSError as error:
+            return False, f"{error.strerror}"
+        return True, ""
+
+    def _test_mapped(self, scratch: str) -> tuple[bool, str]:
+        _make_directories(scratch, "lower", "mapped", "upper", "work", "merged")
+        try:
+            with opened_userns([(0, 1, 1)], [(0, 1, 1)]) as userns_fd:
+                mount_mapped(f"{scratch}/lower", f"{scratch}/mapped", userns_fd)
+            _mount(scratch, lowers=["mapped"], upper="upper", options=self._basic_words())
         except OSError as error:
             return False, f"{error.strerror}"
         return True, ""

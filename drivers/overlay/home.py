@@ -1,5 +1,5 @@
 """
-Opening the overlay home: may the kernel's overlay be used, and the home's private mount.
+Opening the overlay home: may the kernel's overlay be used, or must a mount program be.
 
     G/overlay/.has-mount-program   "true" or "false", no newline: whether a mount program (fuse-
                                    overlayfs) has written here, and so must be used from now on
@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from holdfs.drivers.backing import backing_name
-from holdfs.drivers.base import DriverError, DriverNotSupported
+from holdfs.drivers.base import DriverNotSupported
 from holdfs.drivers.overlay import layout
-from holdfs.drivers.overlay.options import OverlayOptions
-from holdfs.native.mount import MS_BIND, is_mount_point, make_private, mount, umount
 
 _FLAG: Final = ".has-mount-program"
+_DEVICE: Final = "backingFsBlockDev"
 _REFUSED_BACKING: Final = ("aufs", "overlayfs", "ecryptfs")
 _PROGRAM_XATTRS: Final = ("user.fuseoverlayfs.", "user.containers.")
 
@@ -31,22 +30,21 @@ def make_home(home: str, run_home: str) -> None:
 def unmake_home(home: str) -> None:
     """Remove a home that holds nothing, so that it does not count as a driver's state."""
     links_dir, flag = f"{home}/{layout.LINKS}", f"{home}/{_FLAG}"
-    if os.listdir(links_dir) or not {layout.LINKS, _FLAG}.issuperset(os.listdir(home)):
+    if os.listdir(links_dir) or not {layout.LINKS, _FLAG, _DEVICE}.issuperset(os.listdir(home)):
         return
     os.rmdir(links_dir)
-    if os.path.exists(flag):
-        os.unlink(flag)
+    for path in (flag, f"{home}/{_DEVICE}"):
+        if os.path.lexists(path):
+            os.unlink(path)
     os.rmdir(home)
 
 
-def find_program_reason(home: str, options: OverlayOptions) -> str:
+def find_program_reason(home: str) -> str:
     """
     Return why layers of this home must be mounted by a mount program, "" if they need not.
 
     Looks through the whole home if no program has noted the answer yet, and notes it.
     """
-    if options.mount_program:
-        return f'option "{options.mount_program.text}"'
     flag_path = f"{home}/{_FLAG}"
     noted = _read_flag(flag_path)
     if noted not in ("true", "false"):
@@ -54,6 +52,12 @@ def find_program_reason(home: str, options: OverlayOptions) -> str:
         _write_flag(flag_path, "true" if indicator else "false")
         return f"{indicator} was made by one" if indicator else ""
     return f"{flag_path} says so" if noted == "true" else ""
+
+
+def note_program(home: str) -> None:
+    """Note that a mount program writes here, so that all use one from now on."""
+    if _read_flag(f"{home}/{_FLAG}") != "true":
+        _write_flag(f"{home}/{_FLAG}", "true")
 
 
 def find_indicators(home: str) -> Iterator[str]:
@@ -87,23 +91,18 @@ def _write_flag(path: str, text: str) -> None:
         os.close(fd)
 
 
-def check_backing(home: str, options: OverlayOptions) -> None:
+def check_backing(home: str) -> None:
     """
-    Make sure that the home's file system can hold overlay layers, and what the options ask of it.
+    Make sure that the home's file system can hold layers that the kernel itself mounts.
 
     Raises:
-        DriverError: It can't.
+        DriverNotSupported: It can't.
     """
     name = backing_name(home)
     if name in _REFUSED_BACKING:
         raise DriverNotSupported(
             f"'overlay' is not supported over {name}, a mount_program is required: "
             "backing file system is unsupported for this graph driver"
-        )
-    if options.quota and name != "xfs":
-        raise DriverError(
-            "storage option overlay.size and overlay.inodes only supported for backingFS XFS. "
-            f"Found {name}"
         )
 
 
@@ -117,18 +116,3 @@ def needs_user_xattr(home: str) -> bool:
         fields = file.readline().split()
     in_user_namespace = fields != ["0", "0", "4294967295"]
     return in_user_namespace or os.stat(home).st_uid != 0
-
-
-def make_private_home(home: str) -> None:
-    """Mount the home on itself, privately, so that layer mounts appear in no other namespace."""
-    home = os.path.realpath(home)
-    if not is_mount_point(home):
-        mount(home, home, flags=MS_BIND)
-    make_private(home)
-
-
-def undo_private_home(home: str) -> None:
-    """Undo `make_private_home`; a disk of its own that is mounted at the home stays."""
-    home = os.path.realpath(home)
-    if is_mount_point(home) and os.stat(home).st_dev == os.stat(os.path.dirname(home)).st_dev:
-        umount(home)

@@ -5,18 +5,19 @@ What an overlay mount of a layer consists of.
              `lower`: the entry, its diff1, diff2, …; if there are none: <id>/empty
     upper    <id>/diff, work <id>/work; a mount that is not written has diff as its first lower
 
-All names are relative to the home.
+Names are relative to the home that the layer is in; lowers in other homes are named in full.
 Source: spec/store-format.md 8.5.
 """
 
 import errno
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from holdfs.drivers.base import DriverError, MountOptions
 from holdfs.drivers.overlay import layout, links
+from holdfs.drivers.overlay.places import Places
 from holdfs.drivers.overlay.words import split_words
 from holdfs.native import mount as sys
 from holdfs.native.remove import remove_tree
@@ -34,6 +35,10 @@ class OverlayMount:
     options: tuple[str, ...]
     flags: int
 
+    def with_lowers(self, lowers: tuple[str, ...]) -> "OverlayMount":
+        """Return the same mount of other lowers."""
+        return replace(self, lowers=lowers)
+
     def data(self, home: str) -> str:
         """Return it as the data of mount(2), which the Go tools' messages show."""
         names = [os.path.join(home, name) for name in self.lowers]
@@ -43,12 +48,13 @@ class OverlayMount:
 
 
 def plan_mount(
-    home: str, layer_id: str, words: tuple[str, ...], options: MountOptions
+    places: Places, home: str, layer_id: str, words: tuple[str, ...], options: MountOptions
 ) -> OverlayMount:
     """
     Return the mount of a layer.
 
     Args:
+        home: The home that the layer is in.
         words: Option words, those of the driver included.
         options: `read_only` and `label` count here.
 
@@ -59,7 +65,7 @@ def plan_mount(
     if options.label:
         rest = (*rest, f"context={options.label}")
     own = f"{layer_id}/diff"
-    lowers = find_lowers(home, layer_id)
+    lowers = find_lowers(places, home, layer_id)
     if options.read_only or flags & sys.MS_RDONLY:
         # Without an upper nothing is written that could be synced; the kernel wants two lowers.
         rest = tuple(word for word in rest if word != "volatile")
@@ -71,7 +77,7 @@ def plan_mount(
     )
 
 
-def find_lowers(home: str, layer_id: str) -> tuple[str, ...]:
+def find_lowers(places: Places, home: str, layer_id: str) -> tuple[str, ...]:
     """
     Return the layer's lowers, nearest first; lost links are made anew on the way.
 
@@ -94,9 +100,8 @@ def find_lowers(home: str, layer_id: str) -> tuple[str, ...]:
             "mounted",
             words="max depth exceeded",
         )
-    _make_sure_of_links(home, layer_id, entries)
     lowers = _older_diffs(home, layer_id)
-    for entry in entries:
+    for entry in _resolve(places, home, layer_id, entries):
         lowers += [entry, *_older_diffs(home, f"{entry}/..")]
     if not lowers:
         os.makedirs(f"{home}/{layer_id}/empty", 0o700, exist_ok=True)
@@ -104,22 +109,26 @@ def find_lowers(home: str, layer_id: str) -> tuple[str, ...]:
     return tuple(lowers)
 
 
-def _make_sure_of_links(home: str, layer_id: str, entries: tuple[str, ...]) -> None:
-    if all(os.path.exists(f"{home}/{entry}") for entry in entries):
-        return
-    links.recover_links(home)
-    for entry in entries:
-        if not os.path.exists(f"{home}/{entry}"):
-            raise DriverError(
-                f"layer {layer_id} can't be mounted: its lower layer {home}/{entry} is lost",
-                words=f'Can\'t stat lower layer "{home}/{entry}": no such file or directory',
-                errno_=errno.EIO,
-            )
+def _resolve(places: Places, home: str, layer_id: str, entries: tuple[str, ...]) -> list[str]:
+    found = [places.resolve(home, entry) for entry in entries]
+    if all(found):
+        return found
+    for own_home in places.own_homes:
+        links.recover_links(own_home)
+    found = [places.resolve(home, entry) for entry in entries]
+    if not all(found):
+        lost = f"{home}/{entries[found.index('')]}"
+        raise DriverError(
+            f"layer {layer_id} can't be mounted: its lower layer {lost} is lost",
+            words=f'Can\'t stat lower layer "{lost}": no such file or directory',
+            errno_=errno.EIO,
+        )
+    return found
 
 
 def _older_diffs(home: str, directory: str) -> list[str]:
     found: list[str] = []
-    while os.path.exists(f"{home}/{directory}/diff{len(found) + 1}"):
+    while os.path.exists(os.path.join(home, directory, f"diff{len(found) + 1}")):
         found.append(f"{directory}/diff{len(found) + 1}")
     return found
 
@@ -128,7 +137,7 @@ def make_directories(home: str, layer_id: str, lowers: tuple[str, ...]) -> None:
     """Make what a written mount needs and a crash or another program may have removed."""
     diff = f"{home}/{layer_id}/diff"
     if not os.path.exists(diff):
-        mode = os.stat(f"{home}/{lowers[0]}").st_mode & 0o777
+        mode = os.stat(os.path.join(home, lowers[0])).st_mode & 0o777
         os.mkdir(diff, mode)
     for name in ("merged", "work"):
         try:
@@ -178,10 +187,11 @@ def renew_merged(directory: str) -> None:
     """
     fresh = f"{directory}/merged.1"
     try:
-        os.mkdir(fresh, 0o700)
-    except FileExistsError:
-        pass
-    try:
+        try:
+            os.mkdir(fresh, 0o700)
+        except FileExistsError:
+            pass
         os.rename(fresh, f"{directory}/merged")
     except OSError as error:
+        # A full disk, for one: the layer is unmounted all the same, and that is what was asked for.
         _log.info("%s stays as it is: %s", f"{directory}/merged", error)

@@ -10,15 +10,21 @@ Source: spec/cli.md 1.4, spec/store-format.md 11.2.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from holdfs.drivers.base import DriverError
+from holdfs.drivers.imagestores import parse_image_stores
 from holdfs.drivers.options import (
     Option,
     parse_bool,
     parse_options,
+    parse_size,
     refused_option,
     unknown_option,
 )
+from holdfs.drivers.overlay.additional import LayerStore, parse_layer_stores
+
+_MASKS: Final = {"shared": 0o755, "private": 0o700}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,29 +36,39 @@ class OverlayOptions:
         mountopt: Mount options, comma separated, for mounts that bring none of their own.
         skip_mount_home: Leave the home without a private mount of its own.
         ignore_chown_errors: Owners that can't be set are left as they are.
-        mount_program, force_mask, quota: The options of this kind, if given: they are refused when
-            a layer is to be mounted or made.
+        mount_program: The program that mounts layers; "" for the kernel.
+        force_mask: The mode of all directories and files that are made, the real one being told to
+            the mount program by an attribute.
+        size, inodes: Limits of a layer that is written to; 0 for none.
+        image_stores: Graph roots of additional image stores.
+        layer_stores: Additional layer stores.
     """
 
     mountopt: str = ""
     skip_mount_home: bool = False
     ignore_chown_errors: bool = False
-    mount_program: Option | None = None
-    force_mask: Option | None = None
-    quota: Option | None = None
+    mount_program: str = ""
+    force_mask: int | None = None
+    size: int = 0
+    inodes: int = 0
+    image_stores: tuple[str, ...] = ()
+    layer_stores: tuple[LayerStore, ...] = ()
 
 
 def parse_overlay_options(options: Sequence[str]) -> OverlayOptions:
     """
-    Return the overlay driver's share of `options`; the last of a kind counts.
+    Return the overlay driver's share of `options`; the last of a kind counts, stores add up.
 
     Raises:
         DriverError: An option is unknown, has a value it can't have, or asks for something that
             this driver does not do.
     """
-    mountopt = ""
+    mountopt = mount_program = ""
     skip_mount_home = ignore_chown_errors = False
-    mount_program = force_mask = quota = None
+    force_mask: int | None = None
+    size = inodes = 0
+    image_stores: list[str] = []
+    layer_stores: tuple[LayerStore, ...] = ()
     for option in parse_options("overlay", options):
         match option.key:
             case "mountopt":
@@ -65,13 +81,14 @@ def parse_overlay_options(options: Sequence[str]) -> OverlayOptions:
                 mount_program = _check_program(option)
             case "force_mask":
                 force_mask = _check_mask(option)
-            case "size" | "inodes":
-                quota = option if option.value not in ("", "0") else None
+            case "size":
+                size = parse_size(option.value) if option.value else 0
+            case "inodes":
+                inodes = _parse_count(option) if option.value else 0
             case "imagestore" | "additionalimagestore" | "additionalimagestores":
-                _check_image_stores(option)
+                image_stores += parse_image_stores("overlay", option)
             case "additionallayerstore":
-                if option.value:
-                    raise refused_option(option, "an additional layer store")
+                layer_stores += parse_layer_stores(option)
             case "use_composefs":
                 if parse_bool(option):
                     raise refused_option(option, "composefs")
@@ -82,21 +99,22 @@ def parse_overlay_options(options: Sequence[str]) -> OverlayOptions:
                 pass  # a relic: the Go tools only warn about it
             case _:
                 raise unknown_option(option)
-    if force_mask and not mount_program:
-        raise DriverError("'force_mask' is supported only with 'mount_program'")
     return OverlayOptions(
         mountopt=mountopt,
         skip_mount_home=skip_mount_home,
         ignore_chown_errors=ignore_chown_errors,
         mount_program=mount_program,
         force_mask=force_mask,
-        quota=quota,
+        size=size,
+        inodes=inodes,
+        image_stores=tuple(image_stores),
+        layer_stores=layer_stores,
     )
 
 
-def _check_program(option: Option) -> Option | None:
+def _check_program(option: Option) -> str:
     if not option.value:
-        return None
+        return ""
     try:
         os.stat(option.value)
     except OSError as error:
@@ -106,34 +124,25 @@ def _check_program(option: Option) -> Option | None:
             words=f'overlay: can\'t stat program "{option.value}": '
             f"stat {option.value}: {text.lower()}",
         ) from error
-    return option
+    return option.value
 
 
-def _check_mask(option: Option) -> Option:
-    if option.value not in ("shared", "private"):
-        try:
-            int(option.value, 8)
-        except ValueError as error:
-            raise DriverError(
-                f'option "{option.text}" takes an octal mode, shared or private',
-                words=f'strconv.ParseInt: parsing "{option.value}": invalid syntax',
-            ) from error
-    return option
+def _check_mask(option: Option) -> int:
+    if option.value in _MASKS:
+        return _MASKS[option.value]
+    try:
+        return int(option.value, 8)
+    except ValueError as error:
+        raise DriverError(
+            f'option "{option.text}" takes an octal mode, shared or private',
+            words=f'strconv.ParseInt: parsing "{option.value}": invalid syntax',
+        ) from error
 
 
-def _check_image_stores(option: Option) -> None:
-    stores = [path for path in option.value.split(",") if path]
-    for path in stores:
-        if not os.path.isabs(path):
-            raise DriverError(f'overlay: image path "{path}" is not absolute.  Can not be relative')
-        try:
-            mode = os.stat(path).st_mode
-        except OSError as error:
-            text = (error.strerror or "").lower()
-            raise DriverError(
-                f"overlay: can't stat imageStore dir {path}: stat {path}: {text}"
-            ) from error
-        if mode & 0o170000 != 0o040000:
-            raise DriverError(f'overlay: image path "{path}" must be a directory')
-    if stores:
-        raise refused_option(option, "additional image stores")
+def _parse_count(option: Option) -> int:
+    if option.value.isascii() and option.value.isdecimal():
+        return int(option.value)
+    raise DriverError(
+        f'option "{option.text}" takes a number',
+        words=f'strconv.ParseUint: parsing "{option.value}": invalid syntax',
+    )

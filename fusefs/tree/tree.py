@@ -7,7 +7,7 @@ One mounted tree: the store it shows, and what lives in the mount alone.
          ├─ made                    by-name directories with no name in them
          ├─ held                    links that `ln -f` makes to rename them over others
          ├─ scratch                 files of editors and savers
-         └─ making                  big-data items that are being written for the first time
+         └─ items                   big-data items that are open for writing
 
 All of it is touched on the loop only, but for `load`, which is for a thread.
 """
@@ -16,7 +16,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,9 +24,9 @@ from holdfs.core.snapshot import Changes
 from holdfs.core.store import Store
 from holdfs.fusefs.scratch import ScratchFiles
 from holdfs.fusefs.settings import Settings
-from holdfs.fusefs.tree.handles import Writer
 from holdfs.fusefs.tree.held import HeldLinks
 from holdfs.fusefs.tree.hidden import Hidden
+from holdfs.fusefs.tree.itemwriter import OpenItems
 from holdfs.fusefs.tree.madedirs import MadeDirectories
 from holdfs.fusefs.tree.node import KINDS
 from holdfs.fusefs.tree.refusals import Refusals
@@ -76,7 +76,7 @@ class Tree:
         self.made = MadeDirectories(clock)
         self.held = HeldLinks(clock)
         self.scratch = ScratchFiles(clock)
-        self._making: dict[str, dict[str, Writer]] = {}
+        self.items = OpenItems()
         self._loading = threading.Lock()
         self.view = View.first(self, store.snapshot())
 
@@ -101,23 +101,6 @@ class Tree:
             for object_id in getattr(news.changes, kind).removed:
                 self.hidden.forget(object_id)
                 self.scratch.forget(object_id)
-
-    def being_made(self, object_id: str) -> Iterable[str]:
-        """Return the keys of items of this object that the store may not have yet."""
-        return self._making.get(object_id, ())
-
-    def start_making(self, object_id: str, key: str, writer: Writer) -> None:
-        """Show an item from now on, until its writer is closed."""
-        self._making.setdefault(object_id, {})[key] = writer
-
-    def end_making(self, writer: Writer) -> None:
-        """Leave it to the record whether an item is there, as its writer is closed."""
-        for object_id, items in list(self._making.items()):
-            for key, made_by in list(items.items()):
-                if made_by is writer:
-                    del items[key]
-            if not items:
-                del self._making[object_id]
 
     def check_writable(self) -> None:
         """Raise EROFS if nothing can be changed through this mount."""

@@ -6,6 +6,7 @@ what lives in the mount alone (`view.tree`) does.
 """
 
 import errno
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,7 +79,7 @@ class View:
                         touched.setdefault(related, now_ns)
         for layer_id in changes.mounts:
             for object_id in (layer_id, *snapshot.containers_on(layer_id)):
-                touched.setdefault(object_id, snapshot.layers.changed_ns)
+                touched.setdefault(object_id, time.time_ns())
         stamps = {**self._stamps, **touched}
         for kind in KINDS:
             for object_id in getattr(changes, kind).removed:

@@ -11,7 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,6 +22,8 @@ from tests.conftest import GraphRun
 from tests.drivers.manifest import fill, manifest
 
 WRITABLE = MountOptions()
+UIDMAP = ((0, 100_000, 65_536),)
+GIDMAP = ((0, 200_000, 10), (10, 300_000, 65_526))
 
 
 def layer_id(number: int) -> str:
@@ -51,10 +53,37 @@ def viewed(driver: Driver, layer: str, target: str) -> Iterator[str]:
         os.rmdir(target)
 
 
+@contextmanager
+def mounted_layers(driver: Driver, count: int) -> Iterator[str]:
+    """Make a chain of layers, file f<n> in layer n, and give the mount of the last."""
+    parent = ""
+    for number in range(1, count + 1):
+        driver.create(layer_id(number), parent)
+        parent = layer_id(number)
+        with mounted(driver, parent) as top, open(f"{top}/f{number}", "wb"):
+            pass
+    with mounted(driver, parent) as top:
+        yield top
+
+
+def mapped(shown: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """Return a manifest with the owners that UIDMAP and GIDMAP give, but for the top directory."""
+    return {
+        path: entry if path == "." else (entry[0], _mapped_owner(*entry[1]), *entry[2:])
+        for path, entry in shown.items()
+    }
+
+
+def _mapped_owner(uid: int, gid: int) -> tuple[int, int]:
+    return uid + 100_000, gid + (200_000 if gid < 10 else 300_000 - 10)
+
+
 class DriverConformance:
     """The promises. `driver` is one with an empty store."""
 
     driver_name: ClassVar[str]
+    #: Whether what is made belongs to the root of the maps that are given.
+    owns_by_maps: ClassVar[bool] = True
 
     @pytest.fixture
     def driver(self, any_roots: GraphRun) -> Iterator[Driver]:
@@ -62,8 +91,14 @@ class DriverConformance:
         yield opened
         opened.cleanup()
 
-    def open(self, roots: GraphRun) -> Driver:
-        return open_driver(self.driver_name, graph_root=roots.graph, run_root=roots.run, options=())
+    def open(self, roots: GraphRun, *options: str, image_store: str = "") -> Driver:
+        return open_driver(
+            self.driver_name,
+            graph_root=roots.graph,
+            run_root=roots.run,
+            options=options,
+            image_store=image_store,
+        )
 
     # -- creating and removing -----------------------------------------------------------------
 
@@ -268,6 +303,171 @@ class DriverConformance:
         assert driver.has_content(layer_id(1))
         assert not driver.has_content(layer_id(2), layer_id(1))
 
+    def test_files_are_found_in_the_directories_to_look_in(self, driver: Driver) -> None:
+        parent = ""
+        for number in (1, 2, 3):
+            driver.create(layer_id(number), parent)
+            parent = layer_id(number)
+            with mounted(driver, parent) as top:
+                for name in ("all", f"only-{number}"):
+                    with open(f"{top}/{name}", "w", encoding="ascii") as file:
+                        file.write(str(number))
+
+        found = {}
+        for name in ("all", "only-1", "only-2", "only-3"):
+            paths = [f"{top}/{name}" for top in driver.lookup_dirs(layer_id(3))]
+            with open(next(path for path in paths if os.path.exists(path)), "rb") as file:
+                found[name] = file.read()
+
+        assert {"all": b"3", "only-1": b"1", "only-2": b"2", "only-3": b"3"} == found
+
+    def test_a_diff_is_native_for_the_layer_it_was_made_on_alone(self, driver: Driver) -> None:
+        driver.create(layer_id(1), "")
+        driver.create(layer_id(2), layer_id(1))
+        driver.create(layer_id(3), layer_id(2))
+        is_native = bool(driver.diff_path(layer_id(1)))
+
+        assert is_native == driver.diff_parent_is_native(layer_id(1), "")
+        assert is_native == driver.diff_parent_is_native(layer_id(3), layer_id(2))
+        assert not driver.diff_parent_is_native(layer_id(3), layer_id(1))
+        assert not driver.diff_parent_is_native(layer_id(3), "")
+        assert not driver.diff_parent_is_native(layer_id(1), layer_id(2))
+
+    def test_a_staged_tree_becomes_a_layers_content(
+        self, driver: Driver, any_roots: GraphRun
+    ) -> None:
+        driver.create(layer_id(1), "")
+        with mounted(driver, layer_id(1)):
+            pass  # from now on the home may be a mount of its own
+        staged = f"{any_roots.graph}/tmp/staged"
+        os.makedirs(os.path.dirname(staged), 0o700)
+        driver.make_staged(staged, layer_id(1))
+        fill(staged)
+        expected = manifest(staged)
+
+        driver.create(layer_id(2), layer_id(1), staged=staged)
+
+        with mounted(driver, layer_id(2)) as top:
+            shown = manifest(top)
+        assert 0o40555 == shown.pop(".")[0] and expected.pop(".")
+        assert expected == shown
+        assert [] == os.listdir(f"{any_roots.graph}/tmp")
+
+    def test_a_staged_tree_takes_the_place_of_an_empty_layers(
+        self, driver: Driver, any_roots: GraphRun
+    ) -> None:
+        driver.create(layer_id(1), "")
+        staged = f"{any_roots.graph}/tmp/staged"
+        os.makedirs(os.path.dirname(staged), 0o700)
+        driver.make_staged(staged, "")
+        fill(staged)
+        expected = manifest(staged)
+
+        driver.adopt_staged(layer_id(1), staged)
+
+        with mounted(driver, layer_id(1)) as top:
+            shown = manifest(top)
+        assert 0o40555 == shown.pop(".")[0] and expected.pop(".")
+        assert expected == shown
+
+    # -- ID maps -------------------------------------------------------------------------------
+
+    def test_what_is_made_with_maps_belongs_to_their_root(self, driver: Driver) -> None:
+        root = (100_000, 200_000) if self.owns_by_maps else (0, 0)
+        driver.create(layer_id(1), "", uidmap=UIDMAP, gidmap=GIDMAP)
+        driver.create(layer_id(2), layer_id(1))
+
+        for number in (1, 2):
+            with mounted(driver, layer_id(number)) as top:
+                shown = os.stat(top)
+            assert root == (shown.st_uid, shown.st_gid)
+
+    def test_maps_without_a_root_are_refused(self, driver: Driver) -> None:
+        if not self.owns_by_maps:
+            driver.create(layer_id(1), "", uidmap=((1, 5, 5),))
+            return
+
+        with pytest.raises(DriverError) as raised:
+            driver.create(layer_id(1), "", uidmap=((1, 5, 5),))
+
+        assert "container ID 0 cannot be mapped to a host ID" == raised.value.words
+        assert not driver.exists(layer_id(1))
+
+    def test_a_tree_can_be_given_the_owners_of_other_maps_and_back(self, driver: Driver) -> None:
+        driver.create(layer_id(1), "")
+        with mounted(driver, layer_id(1)) as top:
+            fill(top)
+            os.link(f"{top}/etc/set-id", f"{top}/sticky/set-id")
+            os.link(f"{top}/dangling", f"{top}/sticky/dangling")
+            os.utime(f"{top}/sticky", ns=(5, 7_000_000_003))
+            before = manifest(top)
+        driver.create(layer_id(2), layer_id(1))
+
+        driver.change_owner(
+            layer_id(2), old_uidmap=(), old_gidmap=(), new_uidmap=UIDMAP, new_gidmap=GIDMAP
+        )
+        with mounted(driver, layer_id(2)) as top:
+            given = manifest(top)
+        driver.create(layer_id(3), layer_id(2))
+        driver.change_owner(
+            layer_id(3), old_uidmap=UIDMAP, old_gidmap=GIDMAP, new_uidmap=(), new_gidmap=()
+        )
+        with mounted(driver, layer_id(3)) as top:
+            back = manifest(top)
+        with mounted(driver, layer_id(1)) as top:
+            after = manifest(top)
+
+        for shown in (before, given, back, after):
+            shown.pop(".")
+        assert mapped(before) == given
+        assert before == back == after
+
+    def test_what_changed_owners_is_a_parent_and_can_be_written(self, driver: Driver) -> None:
+        driver.create(layer_id(1), "")
+        with mounted(driver, layer_id(1)) as top:
+            fill(top)
+        driver.create(layer_id(2), layer_id(1))
+        driver.change_owner(
+            layer_id(2), old_uidmap=(), old_gidmap=(), new_uidmap=UIDMAP, new_gidmap=GIDMAP
+        )
+        with mounted(driver, layer_id(2)) as top:
+            os.unlink(f"{top}/etc/plain")
+            with open(f"{top}/new", "wb"):
+                pass
+        driver.create(layer_id(3), layer_id(2))
+
+        with mounted(driver, layer_id(3)) as top:
+            assert os.path.exists(f"{top}/new") and not os.path.exists(f"{top}/etc/plain")
+            assert 101_000 == os.stat(f"{top}/etc/secret").st_uid
+            assert os.path.exists(f"{top}/etc/deep/second-name")
+        driver.remove(layer_id(3))
+        driver.remove(layer_id(2))
+        assert [layer_id(1)] == driver.list_layers()
+
+    def test_an_owner_outside_the_old_maps_is_an_error_and_outside_the_new_overflows(
+        self, driver: Driver
+    ) -> None:
+        driver.create(layer_id(1), "")
+        with mounted(driver, layer_id(1)) as top:
+            for name, owner in (("root", 0), ("far", 70_000)):
+                with open(f"{top}/{name}", "wb"):
+                    os.chown(f"{top}/{name}", owner, owner)
+        driver.create(layer_id(2), layer_id(1))
+        driver.create(layer_id(3), layer_id(1))
+
+        driver.change_owner(
+            layer_id(2), old_uidmap=(), old_gidmap=(), new_uidmap=UIDMAP, new_gidmap=GIDMAP
+        )
+        with mounted(driver, layer_id(2)) as top:
+            shown = os.stat(f"{top}/far")
+            assert (65534, 65534) == (shown.st_uid, shown.st_gid)
+        with pytest.raises(DriverError, match="far") as raised:
+            driver.change_owner(
+                layer_id(3), old_uidmap=UIDMAP, old_gidmap=GIDMAP, new_uidmap=(), new_gidmap=()
+            )
+        assert "70000 cannot be mapped to a container ID" in raised.value.words
+        driver.remove(layer_id(3))
+
     # -- mounting ------------------------------------------------------------------------------
 
     def test_mounting_twice_gives_the_same_path(self, driver: Driver) -> None:
@@ -369,3 +569,62 @@ class DriverConformance:
             pass
         with mounted(driver, layer_id(1)) as top:
             assert [] == os.listdir(top)
+
+
+class StoresConformance(DriverConformance):
+    """The promises of drivers that work with other stores than their own too."""
+
+    def test_layers_of_an_additional_store_are_parents_and_viewed_but_never_changed(
+        self, driver: Driver, any_roots: GraphRun
+    ) -> None:
+        with mounted_layers(driver, 2):
+            pass
+        other = GraphRun(f"{any_roots.graph}/other", f"{any_roots.graph}/other-run")
+        for root in other:
+            os.mkdir(root)
+        reader = self.open(other, f"{self.driver_name}.imagestore={any_roots.graph}")
+        before = manifest(driver.home)
+
+        reader.create(layer_id(3), layer_id(2))
+        reader.create(layer_id(4), layer_id(3))
+        with mounted(reader, layer_id(4)) as top:
+            assert {"f1", "f2"} == set(os.listdir(top))
+            os.unlink(f"{top}/f1")
+        with viewed(reader, layer_id(2), f"{other.run}/view") as view:
+            assert {"f1", "f2"} == set(os.listdir(view))
+        with viewed(reader, layer_id(4), f"{other.run}/view") as view:
+            assert {"f2"} == set(os.listdir(view))
+
+        assert reader.exists(layer_id(2)) and reader.is_read_only(layer_id(2))
+        assert not reader.is_read_only(layer_id(4))
+        assert [layer_id(3), layer_id(4)] == reader.list_layers()
+        with pytest.raises(DriverError) as raised:
+            reader.mount(layer_id(2), WRITABLE)
+        assert errno.EROFS == raised.value.errno
+        assert os.path.exists(f"{reader.lookup_dirs(layer_id(2))[0]}/f2")
+        reader.remove(layer_id(2))
+        reader.cleanup()
+        assert before == manifest(driver.home)
+
+    def test_layers_of_images_go_to_a_separate_store(
+        self, driver: Driver, any_roots: GraphRun
+    ) -> None:
+        store = f"{any_roots.graph}/images"
+        os.mkdir(store)
+        split = self.open(any_roots, image_store=store)
+        split.create(layer_id(1), "", read_only=True)
+        split.create(layer_id(2), layer_id(1), read_only=True)
+        with mounted(split, layer_id(2)) as top, open(f"{top}/f", "wb"):
+            assert top.startswith(f"{store}/{self.driver_name}/")
+        split.create(layer_id(3), layer_id(2))
+        with mounted(split, layer_id(3)) as top:
+            assert top.startswith(f"{driver.home}/")
+            assert ["f"] == os.listdir(top)
+
+        assert [layer_id(n) for n in (1, 2, 3)] == split.list_layers()
+        assert [layer_id(3)] == driver.list_layers()
+        for number in (3, 2, 1):
+            assert not split.is_read_only(layer_id(number))
+            split.remove(layer_id(number))
+        assert [] == split.list_layers()
+        split.cleanup()

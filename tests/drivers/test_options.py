@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from holdfs.drivers.base import DriverError
-from holdfs.drivers.options import parse_options
+from holdfs.drivers.options import format_size, parse_options, parse_size
+from holdfs.drivers.overlay.additional import LayerStore
 from holdfs.drivers.overlay.options import OverlayOptions, parse_overlay_options
 from holdfs.drivers.overlay.words import choose_words, split_words
 from holdfs.native import mount as m
@@ -33,7 +34,6 @@ def test_an_option_goes_to_the_driver_it_names(text: str, mine: list[tuple[str, 
         ("overlay.mountopt", "unable to parse key/value option: overlay.mountopt"),
         ("overlai.size=1", 'unknown driver "overlai" in option "overlai.size=1"'),
         ("overlay.Sise=1", 'unknown option "sise" ("overlay.Sise=1")'),
-        ("overlay.force_mask=shared", "'force_mask' is supported only with 'mount_program'"),
         (
             "overlay.imagestore=here",
             'overlay: image path "here" is not absolute.  Can not be relative',
@@ -48,6 +48,18 @@ def test_an_option_goes_to_the_driver_it_names(text: str, mine: list[tuple[str, 
             'overlay: can\'t stat program "/nowhere": stat /nowhere: no such file or directory',
         ),
         (
+            "overlay.additionallayerstore=here",
+            'overlay: additionallayerstore path "here" is not absolute.  Can not be relative',
+        ),
+        (
+            "overlay.additionallayerstore=/tmp:ref:ref",
+            'overlay: additionallayerstore config of "/tmp" contains "ref" option twice',
+        ),
+        (
+            "overlay.additionallayerstore=/tmp:x",
+            'overlay: additionallayerstore config "/tmp" contains unknown option "x"',
+        ),
+        (
             "overlay.skip_mount_home=maybe",
             'strconv.ParseBool: parsing "maybe": invalid syntax',
         ),
@@ -60,17 +72,49 @@ def test_a_wrong_option_is_refused_in_the_go_tools_words(text: str, message: str
     assert message == raised.value.words
 
 
-def test_what_is_not_built_is_refused_by_name(tmp_path: Path) -> None:
-    for text in (
-        f"overlay.imagestore={tmp_path}",
-        f"overlay.additionalimagestores={tmp_path},{tmp_path}",
-        f"overlay.additionallayerstore={tmp_path}:ref",
-        "overlay.use_composefs=true",
-        "overlay.sync=filesystem",
-    ):
+def test_what_is_not_built_is_refused_by_name() -> None:
+    for text in ("overlay.use_composefs=true", "overlay.sync=filesystem"):
         with pytest.raises(DriverError, match="not supported") as raised:
             parse_overlay_options([text])
         assert text in str(raised.value)
+
+
+def test_stores_add_up(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+
+    parsed = parse_overlay_options(
+        [
+            f"overlay.imagestore={tmp_path}/a,{tmp_path}/b",
+            f".additionalimagestores={tmp_path}/c",
+            f"overlay.additionallayerstore={tmp_path}/a:ref,{tmp_path}/b",
+        ]
+    )
+
+    assert (f"{tmp_path}/a", f"{tmp_path}/b", f"{tmp_path}/c") == parsed.image_stores
+    assert (LayerStore(f"{tmp_path}/a", True), LayerStore(f"{tmp_path}/b")) == parsed.layer_stores
+
+
+@pytest.mark.parametrize(
+    "text, size",
+    [("10G", 10 << 30), ("1.5 GiB", 3 << 29), ("4096", 4096), ("2kb", 2048), ("0", 0)],
+)
+def test_sizes_are_binary_multiples(text: str, size: int) -> None:
+    assert size == parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1", "1.2.3G", "10X", "1e3", "\u0661"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(DriverError, match="invalid size: "):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    "size, text",
+    [(0, "0B"), (10 << 20, "10.49MB"), (999, "999B"), (1000, "1kB"), (10 << 30, "10.74GB")],
+)
+def test_sizes_are_shown_as_the_go_tools_do(size: int, text: str) -> None:
+    assert text == format_size(size)
 
 
 def test_what_is_switched_off_is_no_reason_to_refuse() -> None:

@@ -1,13 +1,13 @@
 """Overlay keeps the promises of every driver."""
 
 from holdfs.drivers.base import Driver
-from tests.drivers.conformance import DriverConformance
+from tests.drivers.conformance import StoresConformance
 from tests.needs import needs
 
 pytestmark = needs("root", "overlay")
 
 
-class TestOverlay(DriverConformance):
+class TestOverlay(StoresConformance):
     driver_name = "overlay"
 
     def test_a_chain_of_300_layers_shows_them_all(self, driver: Driver) -> None:

@@ -121,8 +121,9 @@ def test_cleanup_leaves_a_disk_of_its_own_that_is_mounted_at_the_home(graph_run:
 
 @pytest.mark.parametrize("indicator", ["whiteout", "xattr"])
 def test_a_store_written_by_a_mount_program_is_not_mounted_natively(
-    graph_run: GraphRun, indicator: str
+    graph_run: GraphRun, monkeypatch: pytest.MonkeyPatch, indicator: str
 ) -> None:
+    monkeypatch.setenv("PATH", graph_run.run)  # no fuse-overlayfs
     driver = open_overlay(graph_run)
     driver.create(layer_id(1), "")
     content = driver.diff_path(layer_id(1))
@@ -145,21 +146,6 @@ def test_a_store_written_by_a_mount_program_is_not_mounted_natively(
             act()
     assert ("Native Overlay Diff", "false") in driver.status()
     assert [layer_id(1)] == driver.list_layers()
-
-
-def test_what_a_mount_program_mounted_is_taken_as_it_is(graph_run: GraphRun) -> None:
-    driver = open_overlay(graph_run, "overlay.mount_program=/bin/true")
-    driver.create(layer_id(1), "")
-    # Whatever its kind, an overlay there is used: here one that stands in for the program's.
-    subprocess.run(
-        ["mount", "-t", "overlay", "x", "-o", f"lowerdir={driver.diff_path(layer_id(1))}:/var",
-         driver.mount_point(layer_id(1))],
-        check=True, timeout=20,
-    )  # fmt: skip
-
-    with mounted(driver, layer_id(1)) as top:
-        assert driver.mount_point(layer_id(1)) == top
-    assert not driver.is_mounted(layer_id(1))
 
 
 @pytest.mark.parametrize("option", ["overlay.size=1G", "overlay.inodes=100"])
@@ -192,6 +178,7 @@ def test_what_test_mounts_found_out_is_noted_and_nothing_else_left(graph_run: Gr
         f"metacopy()-{status['Using metacopy']}",
         f"native-diff()-{status['Native Overlay Diff']}",
         f"volatile-{status['Supports volatile']}",
+        f"idmapped-lower-dir-{status['Supports shifting']}",
     } == noted.keys()
     assert b"" == noted["overlay-true"]
     assert ["overlay"] == os.listdir(graph_run.graph)
@@ -209,7 +196,10 @@ def test_what_is_noted_is_believed(graph_run: GraphRun) -> None:
     assert ("true", "false") == (status["Using metacopy"], status["Native Overlay Diff"])
 
 
-def test_overlay_noted_as_not_working_is_not_tried(graph_run: GraphRun) -> None:
+def test_overlay_noted_as_not_working_is_not_tried(
+    graph_run: GraphRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", graph_run.run)  # no fuse-overlayfs
     os.mkdir(f"{graph_run.run}/overlay")
     with open(f"{graph_run.run}/overlay/overlay-false", "w", encoding="ascii") as file:
         file.write("kernel does not support overlay fs: told so")

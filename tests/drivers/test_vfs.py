@@ -5,13 +5,13 @@ import pytest
 from holdfs.drivers import open_driver
 from holdfs.drivers.base import DriverError, MountOptions
 from tests.conftest import GraphRun
-from tests.drivers.conformance import DriverConformance, layer_id
+from tests.drivers.conformance import StoresConformance, layer_id
 from tests.needs import needs
 
 pytestmark = needs("root")
 
 
-class TestVfs(DriverConformance):
+class TestVfs(StoresConformance):
     driver_name = "vfs"
 
 
@@ -31,7 +31,7 @@ def test_mount_options_but_ro_are_refused(graph_run: GraphRun) -> None:
     [
         ("vfs.mountopt=nodev", "vfs driver does not support mount options"),
         ("vfs.nonsense=1", 'unknown option "nonsense" ("vfs.nonsense=1")'),
-        (".imagestore=/somewhere", "imagestore"),
+        (".imagestore=/somewhere", "vfs: can't stat imageStore dir /somewhere"),
         ("vfs.sync=filesystem", "sync"),
         ("vfs.ignore_chown_errors=perhaps", "ignore_chown_errors"),
     ],

@@ -281,6 +281,24 @@ def test_an_item_cut_and_never_written_is_emptied(shop: Shop) -> None:
     eventually(lambda: b"" == item(shop, "notes"))
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        ": > x; echo text > x",
+        "touch x; echo text >> x",
+        "touch y; mv y x; echo text > x",
+        ": > x; : > x; cat x; echo text > x; touch x",
+        "touch x; sed -i 's/^/no/' x; truncate -s 0 x; echo text >> x",
+    ],
+)
+def test_a_late_release_takes_nothing_back(shop: Shop, script: str) -> None:
+    for _ in range(10):
+        shop.sh(f"cd images/shop/big-data && {script}")
+        assert b"text\n" == item(shop, "x")
+        shop.scene.store.set_big_data("images", "shop", "x", b"")
+        shop.catch_up()
+
+
 def test_an_item_is_cut_and_filled_as_any_file(shop: Shop) -> None:
     shop.sh(
         "cd images/shop/big-data; echo 0123456789 > x; truncate -s 4 x; cat x; truncate -s 6 x;"

@@ -1,0 +1,1 @@
+"""A layer as a tar stream: in, out, and what differs."""

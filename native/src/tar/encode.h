@@ -1,0 +1,24 @@
+/* Compression of what goes out, or none. */
+#ifndef HOLDFS_ENCODE_H
+#define HOLDFS_ENCODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tar.h"
+
+struct encoder;
+
+/* Start one that writes to fd; NULL without memory, or with errno EINVAL for a format that is only
+ * read. */
+struct encoder *encoder_new(enum hold_compression compression, int fd);
+void encoder_free(struct encoder *encoder);
+
+/* Compress and write. is_last: end the stream. 0 or -errno. */
+int encode(struct encoder *encoder, const unsigned char *data, size_t length, bool is_last);
+
+/* Bytes that went to fd. */
+uint64_t encoder_written(const struct encoder *encoder);
+
+#endif

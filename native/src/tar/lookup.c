@@ -1,0 +1,98 @@
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sink.h"
+#include "splitread.h"
+
+static int open_in(int directory_fd, const char *name)
+{
+    struct open_how how = {
+        /* Not to wait for a writer where a file became a fifo. */
+        .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    };
+    long fd;
+
+    do
+        fd = syscall(SYS_openat2, directory_fd, name, &how, sizeof how);
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+    return fd < 0 ? -errno : (int)fd;
+}
+
+int lookup_open(const struct lookup *lookup, const char *name, uint64_t size)
+{
+    struct stat found;
+    int fd = -ENOENT;
+
+    for (size_t i = 0; i < lookup->count && fd < 0; i++)
+        fd = open_in(lookup->fds[i], name);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &found) < 0 || !S_ISREG(found.st_mode) || (uint64_t)found.st_size != size) {
+        close(fd);
+        return -ESTALE;
+    }
+    return fd;
+}
+
+void lookup_explain(const struct lookup *lookup, const char *name, int error, char *message,
+                    size_t room)
+{
+    char link[64], directory[PATH_MAX] = "", said[128];
+    ssize_t length = 0;
+
+    if (error == -ESTALE) {
+        (void)snprintf(message, room, "file integrity checksum failed for \"%s\"", name);
+        return;
+    }
+    if (lookup->count > 0) {
+        (void)snprintf(link, sizeof link, "/proc/self/fd/%d", lookup->fds[lookup->count - 1]);
+        length = readlink(link, directory, sizeof directory - 1);
+    }
+    directory[length > 0 ? length : 0] = 0;
+    (void)snprintf(said, sizeof said, "%s", strerrordesc_np(-error));
+    said[0] = (char)tolower((unsigned char)said[0]);
+    while (name[0] == '.' && name[1] == '/')
+        name += 2;
+    (void)snprintf(message, room, "open %s/%s: %s", directory, name, said);
+}
+
+int split_to_sink(int tar_split_fd, struct sink *sink, char *message, size_t room)
+{
+    struct split_reader *reader = split_reader_new(tar_split_fd);
+    struct split_entry entry;
+    int result = reader ? 1 : -ENOMEM;
+
+    while (result > 0) {
+        result = split_read(reader, &entry);
+        if (result <= 0)
+            break;
+        if (entry.is_file && entry.size > 0) {
+            struct sink_file file = {
+                .name = entry.name, .size = entry.size, .crc = entry.crc, .has_crc = true};
+
+            result = sink->file(sink, &file);
+        } else if (!entry.is_file && entry.length > 0) {
+            result = sink->bytes(sink, entry.bytes, entry.length);
+        }
+        if (result < 0) { /* the sink's own */
+            split_reader_free(reader);
+            return result;
+        }
+        result = 1;
+    }
+    split_reader_free(reader);
+    if (result < 0)
+        (void)snprintf(message, room, "the tar-split is damaged or can't be read: %s",
+                       strerrordesc_np(-result));
+    return result;
+}

@@ -1,0 +1,130 @@
+"""
+Tars put together from a layer's files: written to a descriptor, or as a list of segments that can
+be read anywhere.
+
+Rules: spec/store-format.md 4.3.
+"""
+
+import errno
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from holdfs.native._tar import ffi, lib
+from holdfs.native.untar import Compression
+
+
+class TarOutError(OSError):
+    """A tar could not be made. EBADMSG: a file is not what it was, or the tar-split is damaged."""
+
+
+class Written(NamedTuple):
+    """What went out."""
+
+    #: Of the tar.
+    size: int
+    #: Of what was written: less, if it was compressed.
+    written: int
+
+
+def tar_from_split(
+    tar_split_fd: int,
+    directory_fds: Sequence[int],
+    output_fd: int,
+    *,
+    compression: Compression = Compression.NONE,
+    cancel_fd: int = -1,
+) -> Written:
+    """
+    Write the tar that a tar-split describes, byte for byte as it was applied.
+
+    Args:
+        tar_split_fd: Read from where it stands.
+        directory_fds: Where files are looked up, in turn: the layer's own directory, then those of
+            its lowers from the nearest on.
+        output_fd: A pipe, socket or file.
+        compression: NONE, GZIP or ZSTD.
+        cancel_fd: The call gives up with ECANCELED once it can be read; -1 for never.
+
+    Raises:
+        TarOutError: Part of the tar has been written.
+    """
+    fds = ffi.new("int[]", list(directory_fds))
+    options = out_options(output_fd, compression, cancel_fd)
+    result = ffi.new("struct hold_tar_out_result *")
+    check(lib.hold_tar_from_split(tar_split_fd, fds, len(directory_fds), options, result), result)
+    return Written(result.size, result.written)
+
+
+class Segments:
+    """
+    A tar that can be read from any offset, without being stored anywhere.
+
+    Its own bytes are in a temporary file, in memory are some 40 bytes a member. Safe to use from
+    several threads. Close it, or use it in `with`.
+    """
+
+    def __init__(self, pointer: Any) -> None:
+        self._pointer = pointer
+        #: Of the whole tar.
+        self.size: int = lib.hold_segments_size(pointer)
+
+    @classmethod
+    def from_split(
+        cls, tar_split_fd: int, directory_fds: Sequence[int], spill_fd: int
+    ) -> "Segments":
+        """
+        List the tar that a tar-split describes.
+
+        Args:
+            directory_fds: As for `tar_from_split`; duplicated.
+            spill_fd: An empty file without a name, say; duplicated.
+        """
+        fds = ffi.new("int[]", list(directory_fds))
+        result = ffi.new("struct hold_tar_out_result *")
+        made = ffi.new("struct hold_segments **")
+        count = len(directory_fds)
+        failed = lib.hold_segments_from_split(tar_split_fd, fds, count, spill_fd, made, result)
+        check(failed, result)
+        return cls(made[0])
+
+    def read(self, offset: int, length: int) -> bytes:
+        """
+        Return `length` bytes from `offset` on, fewer only at the end.
+
+        Raises:
+            OSError: EBADMSG when a file is not what it was; ENOENT when it is gone.
+        """
+        length = max(0, min(length, self.size - offset))
+        buffer = bytearray(length)
+        read: int = lib.hold_segments_read(self._pointer, offset, ffi.from_buffer(buffer), length)
+        if read < 0:
+            raise TarOutError(-read, os.strerror(-read))
+        return bytes(buffer)
+
+    def close(self) -> None:
+        """Free all of it; reading is over."""
+        pointer, self._pointer = self._pointer, ffi.NULL
+        lib.hold_segments_free(pointer)
+
+    def __enter__(self) -> "Segments":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def out_options(output_fd: int, compression: Compression, cancel_fd: int) -> Any:
+    """Return the C struct for where a tar goes."""
+    if compression not in (Compression.NONE, Compression.GZIP, Compression.ZSTD):
+        raise OSError(errno.EINVAL, f"cannot write {compression.name.lower()}")
+    return ffi.new(
+        "struct hold_tar_out_options *",
+        {"fd": output_fd, "cancel_fd": cancel_fd, "compression": compression},
+    )
+
+
+def check(result: int, said: Any) -> None:
+    """Raise what a call that fills a `hold_tar_out_result` returned."""
+    if result < 0:
+        raise TarOutError(-result, os.fsdecode(ffi.string(said.message)))
