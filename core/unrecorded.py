@@ -6,15 +6,24 @@ Layers that the driver has and the store has no record of: made on purpose, or l
 
 import os
 
-from holdfs.core import naming
+from holdfs.core import idmapping, naming
 from holdfs.core.errors import DuplicateId, LayerNotKnown, NotKnown
 from holdfs.core.formats.records import Layer
+from holdfs.core.idmapping import INHERITED, MapRequest
 from holdfs.core.ids import new_id
 from holdfs.core.reading import Records
 from holdfs.core.store import Store
 
 
-def create(store: Store, layer_id: str, *, parent: str = "", label: str = "") -> str:
+def create(
+    store: Store,
+    layer_id: str,
+    *,
+    parent: str = "",
+    label: str = "",
+    maps: MapRequest = INHERITED,
+    read_only: bool = False,
+) -> str:
     """
     Make a layer of the driver alone, and return its ID.
 
@@ -32,7 +41,11 @@ def create(store: Store, layer_id: str, *, parent: str = "", label: str = "") ->
         if layer_id and store.driver.exists(layer_id):
             raise DuplicateId(f"the {store.driver.name} driver has a layer {layer_id} already")
         layer_id = layer_id or new_id(edit.records)
-        store.driver.create(layer_id, parent_id, label=label)
+        pair = idmapping.wanted(maps, edit.records.get(parent_id))
+        uidmap, gidmap = pair.for_driver
+        store.driver.create(
+            layer_id, parent_id, label=label, uidmap=uidmap, gidmap=gidmap, read_only=read_only
+        )
     return layer_id
 
 

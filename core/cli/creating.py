@@ -1,5 +1,5 @@
 """
-`create-layer`, `create-image`, `create-container`, `create-storage-layer`.
+`create-layer`, `import-layer`, `create-image`, `create-container`, `create-storage-layer`.
 
     ID
     TABNAME             each name
@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from holdfs.core.cli import output, reading_input
+from holdfs.core.cli import idmaps, output, reading_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,21 +18,49 @@ if TYPE_CHECKING:
 
 def create_layer(store: Store, given: Given, arguments: list[str]) -> int:
     """Make a layer, on the argument if there is one."""
+    from holdfs.core.idmapping import INHERITED
+
     layer = store.create_layer(
         parent=_first(arguments),
         names=given.entries("name"),
         layer_id=given.text("id"),
         label=given.text("label"),
+        maps=idmaps.asked(given) or INHERITED,
+        read_only=given.flag("readonly"),
     )
+    return _say(layer, given)
+
+
+def import_layer(store: Store, given: Given, arguments: list[str]) -> int:
+    """Make a layer of a tar stream, on the argument if there is one."""
+    from holdfs.core.idmapping import INHERITED
+
+    maps = idmaps.asked(given) or INHERITED
+    with reading_input.opened(given.text("file")) as source_fd:
+        layer = store.import_layer(
+            source_fd,
+            parent=_first(arguments),
+            names=given.entries("name"),
+            layer_id=given.text("id"),
+            label=given.text("label"),
+            maps=maps,
+            read_only=given.flag("readonly"),
+        )
     return _say(layer, given)
 
 
 def create_storage_layer(store: Store, given: Given, arguments: list[str]) -> int:
     """Make a layer's directory alone, on the argument if there is one."""
     from holdfs.core import unrecorded
+    from holdfs.core.idmapping import INHERITED
 
     layer_id = unrecorded.create(
-        store, given.text("id"), parent=_first(arguments), label=given.text("label")
+        store,
+        given.text("id"),
+        parent=_first(arguments),
+        label=given.text("label"),
+        maps=idmaps.asked(given) or INHERITED,
+        read_only=given.flag("readonly"),
     )
     if given.flag("json"):
         output.json(layer_id)
@@ -55,12 +83,15 @@ def create_image(store: Store, given: Given, arguments: list[str]) -> int:
 
 def create_container(store: Store, given: Given, arguments: list[str]) -> int:
     """Make a container of the image that the argument names; "" for none."""
+    from holdfs.core.containing import HOST_IDS
+
     container = store.create_container(
         image=arguments[0],
         names=given.entries("name"),
         container_id=given.text("id"),
         metadata=_metadata(given),
         volatile=given.flag("volatile"),
+        maps=idmaps.asked(given) or HOST_IDS,
     )
     return _say(container, given)
 

@@ -44,6 +44,17 @@ _NEW_LAYER: Final = (
 )
 
 
+_FROM_FILE: Final = Option("--file", "-f", kind="text", help="Read from file instead of stdin")
+_ID_MAPS: Final = (
+    Option("--uidmap", kind="text", help="UID map"),
+    Option("--gidmap", kind="text", help="GID map"),
+    Option("--subuidmap", kind="text", help="subuid UID map for a user"),
+    Option("--subgidmap", kind="text", help="subgid GID map for a group"),
+    Option("--hostuidmap", help="Force host UID map"),
+    Option("--hostgidmap", help="Force host GID map"),
+)
+
+
 def _data_commands(kind: str, article: str) -> tuple[Command, ...]:
     """Return the commands for the data items of a kind."""
     owner = "layerID" if kind == "layer" else f"{kind}NameOrID"
@@ -212,7 +223,17 @@ COMMANDS: Final = (
         summary="Create a new layer",
         synopsis=f"{_SYNOPSIS} [parentLayerNameOrID]",
         example="create-layer -n my-layer 471822ef75eb",
-        options=_NEW_LAYER,
+        options=(*_NEW_LAYER, *_ID_MAPS),
+        max_args=1,
+    ),
+    Command(
+        "import-layer",
+        "importlayer",
+        code="creating:import_layer",
+        summary="Import a new layer",
+        synopsis=f"{_SYNOPSIS} [parentLayerNameOrID]",
+        example="import-layer -n my-layer -f layer.tar.gz",
+        options=(*_NEW_LAYER, *_ID_MAPS, _FROM_FILE),
         max_args=1,
     ),
     Command(
@@ -222,7 +243,7 @@ COMMANDS: Final = (
         summary="Create a new layer only in the driver, without a record",
         synopsis=f"{_SYNOPSIS} [parentLayerNameOrID]",
         example="create-storage-layer -i scratch",
-        options=tuple(o for o in _NEW_LAYER if o.key != "name"),
+        options=(*(o for o in _NEW_LAYER if o.key != "name"), *_ID_MAPS),
         max_args=1,
     ),
     Command(
@@ -252,6 +273,7 @@ COMMANDS: Final = (
             _METADATA,
             _METADATA_FILE,
             Option("--volatile", help="Mark as volatile"),
+            *_ID_MAPS,
         ),
         min_args=1,
         max_args=1,
@@ -281,6 +303,17 @@ COMMANDS: Final = (
     _delete("layer", "my-layer"),
     _delete("image", "--test my-image", Option("--test", "-t", help="Only test removal")),
     _delete("container", "web"),
+    Command(
+        "applydiff",
+        "apply-diff",
+        code="diffs:apply",
+        summary="Apply a diff to a layer",
+        synopsis=f"{_SYNOPSIS} layerNameOrID [referenceLayerNameOrID]",
+        example="applydiff -f changes.tar my-layer",
+        options=(_FROM_FILE, JSON),
+        min_args=1,
+        max_args=1,
+    ),
     Command(
         "exists",
         code="names:exists",
