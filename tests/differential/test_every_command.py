@@ -6,8 +6,12 @@ newest behaviour, which we follow, is not 1.43's, `NEWEST` changes the expectati
 What 1.43 lacks altogether is in tests/cli/test_newer_commands.py.
 """
 
+import gzip
+import os
 import re
+import tarfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +45,56 @@ ROWS = [
     ["create-container one", "create-container -i new --volatile c", "create-container -i new ''"],
     ["create-container nope", "create-container -i c1 one", "create-container -n zero one"],
     ["create-container -i new -f /etc/hostname none", "metadata new"],
+    # ID maps.
+    [
+        "create-layer --uidmap 0:1000:100 --gidmap 0:2000:100 -i new base",
+        "create-layer --uidmap 0:1000:100 -i new2 lone",
+        "create-layer --hostuidmap -i new3 new",
+        "create-layer -i new4 new",
+        "layer new new2 new3 new4",
+        "layer-parent-owners -j new",
+        "mount new",
+        "layer-parent-owners new",
+        "layer-parent-owners -j new new3",
+        "layers -j",
+        "unmount new",
+    ],
+    ["create-layer --uidmap 0:1", "create-layer --uidmap x", "create-layer --gidmap 0:1:x"],
+    ["create-layer --hostuidmap --uidmap 0:1:2", "create-layer --hostgidmap --gidmap 0:1:2"],
+    ["create-layer --subuidmap nobody-here", "create-layer --subgidmap nobody-here"],
+    [
+        "create-container -i k0 --hostuidmap --hostgidmap one",
+        "create-container -i k1 --uidmap 0:1000:100 --gidmap 0:2000:100 one",
+        "create-container -i k2 --uidmap 0:1000:100 --gidmap 0:2000:100 one",
+        "create-container -i k3 --uidmap 0:3000:100 two",
+        "container k0 k1 k3",
+        "container-parent-owners k1",
+        "images -j",
+        "containers -j",
+        "layers -j",
+        "delete-layer top",
+        "delete-container k1",
+    ],
+    # Tar streams in.
+    [
+        "import-layer -i new -n new-name -f {tar}",
+        "importlayer -j -f {tar}.gz base",
+        "import-layer -i empty new",
+        "import-layer -i no -f /etc/hostname",
+        "import-layer -i no -f /no/file",
+        "import-layer -i base -f {tar}",
+        "import-layer -f {tar} nope",
+        "import-layer --uidmap 0:5:9 --gidmap 0:6:9 -i mapped -f {tar}",
+        "layers -j",
+    ],
+    [
+        "applydiff -f {tar} lone",
+        "apply-diff -f {tar}.gz lone-name",
+        "applydiff -f {tar} nope",
+        "applydiff -f /no/file lone",
+        "applydiff new",
+        "layer -j lone",
+    ],
     # Looking.
     ["layer base child nope lone-name", "layer -j base child", "layer -j nope", "layer nope"],
     ["layer ba", "layer b", "layer ''"],
@@ -153,18 +207,37 @@ def split(line: str) -> tuple[list[str], str]:
     return words, given
 
 
+@pytest.fixture
+def tar(tmp_path: Path) -> str:
+    """Give the path of a tar with a bit of everything, and of the same with .gz behind it."""
+    top = tmp_path / "top"
+    (top / "a" / "b").mkdir(parents=True)
+    (top / "a" / "file").write_text("content\n")
+    (top / "a" / "b" / "other").write_bytes(b"x" * 5000)
+    os.link(top / "a" / "file", top / "a" / "again")
+    (top / "link").symlink_to("a/file")
+    os.mkfifo(top / "a" / "fifo")
+    os.chown(top / "a" / "b", 3, 4)
+    path = tmp_path / "some.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(top, ".")
+    Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+    return str(path)
+
+
 @pytest.mark.parametrize("row", ROWS, ids="; ".join)
 def test_a_row_of_commands_is_the_real_tools(
-    twins_on_each_driver: tuple[Live, Live], row: list[str]
+    twins_on_each_driver: tuple[Live, Live], tar: str, row: list[str]
 ) -> None:
     theirs, ours = twins_on_each_driver
     their_plainer, our_plainer = Plainer(theirs), Plainer(ours)
     base = b"".join(map(ours.file, ("layers", "images", "containers")))
 
     for line in row:
-        words, given = split(line)
+        words, given = split(line.replace("{tar}", tar))
         expected = newest(words, their_plainer.run(theirs.go, words, given))
-        assert expected == our_plainer.run(ours.holdctl, words, given), line
+        said = our_plainer.run(ours.holdctl, words, given)
+        assert alike(words, expected) == alike(words, said), line
     assert Comparable(theirs, base).content() == Comparable(ours, base).content()
 
 
@@ -180,6 +253,18 @@ def test_every_command_and_alias_is_in_the_table_above() -> None:
         if not elsewhere.intersection(command.names) and name not in rows
     ]
     assert not missing
+
+
+def alike(words: list[str], outcome: Outcome) -> Outcome:
+    """Return the outcome without what neither tool promises."""
+    if words[0] == "exists" or words[0].startswith("delete"):
+        # Go's maps have no order.
+        streams = ["".join(sorted(text.splitlines(keepends=True))) for text in outcome[1:]]
+        return Outcome(outcome.status, *streams)
+    if words[0] in ("import-layer", "applydiff") and "unexpected EOF" in outcome.stderr:
+        # Only the inner reason is worth matching: spec cli 7.4.
+        return outcome._replace(stderr="unexpected EOF")
+    return outcome
 
 
 # -- where the newest tool is not 1.43 ------------------------------------------------------------
