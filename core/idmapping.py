@@ -24,7 +24,7 @@ class MapRequest:
 
     Attributes:
         host_uid, host_gid: The host's own IDs, whatever the parent has.
-        uidmap, gidmap: These, checked for overlaps; one given stands for both.
+        uidmap, gidmap: These, checked for overlaps; each by itself.
     """
 
     host_uid: bool = False
@@ -33,10 +33,6 @@ class MapRequest:
     gidmap: Maps = ()
 
     def __post_init__(self) -> None:
-        if self.uidmap and not self.gidmap and not self.host_gid:
-            object.__setattr__(self, "gidmap", self.uidmap)
-        if self.gidmap and not self.uidmap and not self.host_uid:
-            object.__setattr__(self, "uidmap", self.gidmap)
         idmap.check_disjoint(self.uidmap)
         idmap.check_disjoint(self.gidmap)
 

@@ -1,4 +1,4 @@
-"""`status`, `version`: what the store and the program say of themselves. Plain form on stderr."""
+"""`status`, `version`, plain form on stderr; `config`: the settings that count."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfs.core.cli.options import Given
+    from holdfs.core.cli.output import Json
     from holdfs.core.store import Store
 
 
@@ -22,6 +23,32 @@ def version(store: Store, given: Given, arguments: list[str]) -> int:
     from importlib.metadata import version as installed_version
 
     return _pairs([("Version", installed_version("holdfs"))], given)
+
+
+def config(store: Store, given: Given, arguments: list[str]) -> int:
+    """Print what the configuration says. The options of this command line do not show."""
+    from holdfs.core.config import load_options
+
+    options = load_options()
+    fields: list[tuple[str, Json]] = [
+        ("runroot", options.run_root),
+        ("root", options.graph_root),
+        ("imagestore", options.image_store),
+        ("driver", options.driver),
+        ("driver-priority", options.driver_priority),
+        ("driver-options", options.driver_options),
+    ]
+    shown = [output.json_object([field])[1:-1] for field in fields if field[1]]
+    pull = output.json_text(dict(options.pull_options)) if options.pull_options else "null"
+    shown.append(f'"PullOptions":{pull}')
+    for key, value in (
+        ("disable-volatile", options.disable_volatile),
+        ("transient_store", options.transient_store),
+    ):
+        if value:
+            shown.append(f'"{key}":true')
+    output.out("{" + ",".join(shown) + "}\n")
+    return 0
 
 
 def _pairs(pairs: Sequence[tuple[str, str]], given: Given) -> int:

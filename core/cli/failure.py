@@ -41,3 +41,10 @@ def _os_words(error: OSError) -> str:
 
 def _shown(name: object) -> str:
     return os.fsdecode(name) if isinstance(name, (str, bytes)) else str(name)
+
+
+def expected_words(error: Exception) -> str:
+    """Return what the error says; one that is a bug of ours goes on its way."""
+    if not is_expected(error):
+        raise error
+    return words(error)

@@ -1,5 +1,5 @@
 """
-`layers`, `images`, `containers`: what is in the store.
+`layers`, `images`, `containers` …: what is in the store.
 
     ID
     TABname: NAME
@@ -13,12 +13,12 @@ from holdfs.core.cli import output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from holdfs.core.cli.options import Given
     from holdfs.core.errors import StoreError
-    from holdfs.core.formats.records import R
+    from holdfs.core.formats.records import Image, R
     from holdfs.core.reading import Records
     from holdfs.core.snapshot import Snapshot
     from holdfs.core.store import Store
@@ -28,23 +28,48 @@ def layers(store: Store, given: Given, arguments: list[str]) -> int:
     """List layers: IDs, names and users, or a tree of them, or their records."""
     snapshot = store.snapshot()
     if given.flag("json"):
-        return _records(snapshot.layers, if_none=b"null")
+        return _records(snapshot.layers, list(snapshot.layers), if_none=b"null")
     if given.flag("quick"):
         return _lines(iter(snapshot.layers), snapshot.layers)
     lines = _layer_tree(snapshot) if given.flag("tree") else _layer_lines(snapshot)
     return _lines(lines, snapshot.layers, snapshot.images, snapshot.containers)
 
 
+def storage_layers(store: Store, given: Given, arguments: list[str]) -> int:
+    """List the layers that the driver has, whether the store has a record of them or not."""
+    found = store.driver.list_layers()
+    if given.flag("json"):
+        output.json(list(found))
+    else:
+        output.out("".join(f"{layer_id}\n" for layer_id in found))
+    return 0
+
+
 def images(store: Store, given: Given, arguments: list[str]) -> int:
     """List images: IDs, names, digests and data items, or their records."""
     records = store.snapshot().images
+    return _images(records, list(records), given, if_none=b"null")
+
+
+def images_by_digest(store: Store, given: Given, arguments: list[str]) -> int:
+    """List the images that have the digest, as `images` does."""
+    from holdfs.core.formats.digests import check_digest
+
+    snapshot = store.snapshot()
+    found = snapshot.images_by_digest.get(check_digest(arguments[0]), ())
+    return _images(snapshot.images, found, given, if_none=b"[]")
+
+
+def _images(
+    records: Records[Image], image_ids: Sequence[str], given: Given, *, if_none: bytes
+) -> int:
     if given.flag("json"):
-        return _records(records, if_none=b"null")
+        return _records(records, image_ids, if_none=if_none)
     if given.flag("quiet"):
-        return _lines(iter(records), records)
+        return _lines(iter(image_ids), records)
 
     def lines() -> Iterator[str]:
-        for image_id in records:
+        for image_id in image_ids:
             yield image_id
             if image := records.get(image_id):
                 yield from (f"\tname: {name}" for name in image.names)
@@ -58,7 +83,7 @@ def containers(store: Store, given: Given, arguments: list[str]) -> int:
     """List containers: IDs, names and data items, or their records."""
     records = store.snapshot().containers
     if given.flag("json"):
-        return _records(records, if_none=b"[]")
+        return _records(records, list(records), if_none=b"[]")
 
     def lines() -> Iterator[str]:
         for container_id in records:
@@ -106,13 +131,13 @@ def _layer_notes(snapshot: Snapshot, layer_id: str) -> Iterator[str]:
         yield from (f"container name: {name}" for name in names)
 
 
-def _records(records: Records[R], *, if_none: bytes) -> int:
+def _records(records: Records[R], ids: Sequence[str], *, if_none: bytes) -> int:
     from holdfs.core.formats.records import to_json
 
     damage = _damage(records)
     if damage is not None:
         raise damage
-    found = (records.get(record_id) for record_id in records)
+    found = (records.get(record_id) for record_id in ids)
     output.records((to_json(record) for record in found if record), if_none=if_none)
     return 0
 

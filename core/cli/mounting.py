@@ -1,4 +1,4 @@
-"""`mount`, `unmount`: the store's own, counted mounts. All arguments are tried."""
+"""`mount`, `unmount`, `mounted`: the store's own, counted mounts. All arguments are tried."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mount(store: Store, given: Given, arguments: list[str]) -> int:
             else:
                 path = store.mount(ref, label=label)
         except Exception as error:
-            problem = _expected_words(error)
+            problem = failure.expected_words(error)
         results.append((ref, path, problem))
     if given.flag("json"):
         documents = (
@@ -47,7 +47,7 @@ def unmount(store: Store, given: Given, arguments: list[str]) -> int:
         try:
             _unmount_one(store, ref, given.flag("force"))
         except Exception as error:
-            problem = _expected_words(error)
+            problem = failure.expected_words(error)
         results.append((ref, problem))
     if given.flag("json"):
         documents = (
@@ -79,8 +79,25 @@ def _unmount_one(store: Store, ref: str, force: bool) -> None:
         output.out(f"{ref} mountpoint unmounted\n")
 
 
-def _expected_words(error: Exception) -> str:
-    """Return what the error says; one that is a bug of ours goes on its way."""
-    if not failure.is_expected(error):
-        raise error
-    return failure.words(error)
+def mounted(store: Store, given: Given, arguments: list[str]) -> int:
+    """Say which layers, or containers' layers, are mounted."""
+    results = []
+    for ref in arguments:
+        problem = ""
+        try:
+            if store.mounted(ref):
+                # Contract: this line is there with --json, too.
+                output.out(f"{ref} mounted\n")
+        except Exception as error:
+            problem = failure.expected_words(error)
+        results.append((ref, problem))
+    if given.flag("json"):
+        documents = (
+            output.json_object((("id", ref), ("error", problem))) for ref, problem in results
+        )
+        output.out(f"[{','.join(documents)}]\n")
+    else:
+        for ref, problem in results:
+            if problem:
+                output.err(f"{problem} checking if {ref} is mounted\n")
+    return 1 if any(problem for _, problem in results) else 0

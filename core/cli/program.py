@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 
+from holdfs.core.cli import command as commands
 from holdfs.core.cli import failure, output, table, usage
 from holdfs.core.cli.options import Given, HelpRequested, UsageError, parse
 from holdfs.core.cli.settings import Settings
@@ -53,9 +54,9 @@ def run(words: Sequence[str]) -> int:
     """Run one command line, given without the program's name, and return the exit status."""
     given = Given()
     if not words:
-        _say_usage(usage.general(), table.GLOBAL_OPTIONS)
+        _say_usage(usage.general(), commands.GLOBAL_OPTIONS)
         return FAILED
-    options = (*table.GLOBAL_OPTIONS, table.HELP)
+    options = (*commands.GLOBAL_OPTIONS, commands.HELP)
     try:
         rest = parse(words, options, given)
     except (UsageError, HelpRequested) as error:
@@ -75,9 +76,9 @@ def run(words: Sequence[str]) -> int:
     return _run_command(command, word, rest, settings)
 
 
-def _run_command(command: table.Command, word: str, words: list[str], settings: Settings) -> int:
+def _run_command(command: commands.Command, word: str, words: list[str], settings: Settings) -> int:
     given = settings.given
-    options = (*table.GLOBAL_OPTIONS, *command.options)
+    options = (*commands.GLOBAL_OPTIONS, *command.options)
     # Contract: the help shows what was set before the command's name.
     before = given.copy()
 
@@ -92,7 +93,7 @@ def _run_command(command: table.Command, word: str, words: list[str], settings: 
     except UsageError as error:
         if error.wants_usage:
             say_usage()
-        _say_errors(error, f"{table.PROGRAM} {word}")
+        _say_errors(error, f"{commands.PROGRAM} {word}")
         return BAD_OPTION
     problem = _count_problem(command, word, arguments)
     if problem:
@@ -102,7 +103,7 @@ def _run_command(command: table.Command, word: str, words: list[str], settings: 
     return _act(command, arguments, settings)
 
 
-def _count_problem(command: table.Command, word: str, arguments: list[str]) -> str:
+def _count_problem(command: commands.Command, word: str, arguments: list[str]) -> str:
     if len(arguments) < command.min_args:
         return f"{word}: more arguments required.\n"
     if command.max_args is not None and len(arguments) > command.max_args:
@@ -110,7 +111,7 @@ def _count_problem(command: table.Command, word: str, arguments: list[str]) -> s
     return ""
 
 
-def _act(command: table.Command, arguments: list[str], settings: Settings) -> int:
+def _act(command: commands.Command, arguments: list[str], settings: Settings) -> int:
     given = settings.given
     try:
         store = _open_store(settings)
@@ -147,7 +148,7 @@ def _refuse_global(error: UsageError | HelpRequested, options: Sequence[Option])
     if not isinstance(error, UsageError) or error.wants_usage:
         _say_usage(usage.general(), options)
     if isinstance(error, UsageError):
-        _say_errors(error, table.PROGRAM)
+        _say_errors(error, commands.PROGRAM)
     output.out(f"{said} while parsing arguments (1)\n")
     _say_usage(usage.general(), options)
     return FAILED

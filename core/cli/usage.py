@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 
+from holdfs.core.cli import command as commands
 from holdfs.core.cli import table
 from holdfs.core.cli.options import Given
 
@@ -33,14 +34,17 @@ def general() -> str:
     """Return the part of the general usage before its options."""
     lines = [f"  {command.names[0]:<30}{command.summary}\n" for command in table.COMMANDS]
     return (
-        f"Usage: {table.PROGRAM} command [options [...]]\n\n"
+        f"Usage: {commands.PROGRAM} command [options [...]]\n\n"
         f"Commands:\n\n{''.join(lines)}\nOptions:\n"
     )
 
 
-def command(word: str, entry: table.Command) -> str:
+def command(word: str, entry: commands.Command) -> str:
     """Return the part of a command's usage before its options; `word` is the name as typed."""
-    return f"Usage: {table.PROGRAM} {word} {entry.synopsis}\n\n{entry.summary}\n\nOptions:\n"
+    return (
+        f"Usage: {commands.PROGRAM} {word} {entry.synopsis}\n\n{entry.summary}\n\n"
+        f"Example:\n\n  {commands.PROGRAM} {entry.example}\n\nOptions:\n"
+    )
 
 
 def option_list(options: Sequence[Option], shown: Given | None = None) -> str:

@@ -54,6 +54,7 @@ def test_what_needs_no_store_loads_nothing_heavy(words: list[str]) -> None:
 
 
 def test_every_command_of_the_table_can_be_loaded() -> None:
+    from holdfs.core.cli import command as commands
     from holdfs.core.cli import table
 
     for command in table.COMMANDS:
@@ -61,7 +62,7 @@ def test_every_command_of_the_table_can_be_loaded() -> None:
         loaded = __import__(f"holdfs.core.cli.{module}", fromlist=[function])
         assert callable(getattr(loaded, function))
         words = [
-            name for option in (*table.GLOBAL_OPTIONS, *command.options) for name in option.names
+            name for option in (*commands.GLOBAL_OPTIONS, *command.options) for name in option.names
         ]
         assert len(words) == len(set(words)), f"{command.names[0]} has an option twice"
 

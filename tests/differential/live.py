@@ -6,6 +6,8 @@ One store, and everyone who works on it: the Go tools, holdctl, and our Store in
     live.store       ours in this process, open all the time
 """
 
+import base64
+import gzip
 import json
 import os
 import re
@@ -131,7 +133,8 @@ class Comparable:
                     continue
                 name = self._plain(os.fsencode(path.relative_to(self._live.roots.graph)))
                 mode = f"{path.lstat().st_mode:o}"
-                found[name] = (mode, path.read_bytes() if path.is_file() else b"")
+                data = path.read_bytes() if path.is_file() else b""
+                found[name] = (mode, _tar_split(data) if path.suffix == ".gz" else data)
         for name in sorted(os.listdir(_layer_home(self._live))):
             found[self._plain(b"driver/" + os.fsencode(name))] = True
         return found
@@ -146,6 +149,20 @@ class Comparable:
             return match[0]
         kind = b"time" if b"T" in match[0] else b"id"
         return self._known.setdefault(match[0], b"%s-%d" % (kind, len(self._known)))
+
+
+def _tar_split(data: bytes) -> list[object]:
+    """Return what a tar-split file says, however it is compressed and its bytes are cut."""
+    said: list[object] = [b""]
+    for line in gzip.decompress(data).splitlines():
+        entry = json.loads(line)
+        if entry["type"] == 1:
+            said += [{key: entry[key] for key in entry if key != "position"}, b""]
+        else:
+            segment = said.pop()
+            assert isinstance(segment, bytes)
+            said.append(segment + base64.b64decode(entry["payload"]))
+    return said
 
 
 def _layer_home(live: Live) -> str:

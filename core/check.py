@@ -1,0 +1,214 @@
+"""
+Looking for what is damaged in a store; nothing is changed. Source: spec 10.11, cli 6.15.
+
+    layer       data items there · can be mounted · parent there · used by somebody, or young
+    driver      no layer without a record
+    image       layers there · data items there, of the recorded size · no problem of its layers
+    container   image there · data items likewise · no problem of its image
+
+A problem is a line in the words of the Go tools.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfs.core import unrecorded
+from holdfs.core.bigdata import item_path
+from holdfs.core.errors import InvalidBigDataName
+from holdfs.core.formats.records import Container, Image, Layer
+from holdfs.core.reading import Records
+from holdfs.core.snapshot import Snapshot
+from holdfs.core.store import Store
+from holdfs.drivers.base import DriverError
+from holdfs.native import mount as sys
+
+#: Problems by the ID of what has them.
+Problems = dict[str, list[str]]
+
+DEFAULT_MAX_AGE_NS = 24 * 3600 * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """
+    What is damaged. Read-only layers and images are those of additional stores.
+
+    Attributes:
+        unrecorded: Layers of the driver that have no record; they are among `layers`, too.
+    """
+
+    layers: Problems = field(default_factory=dict)
+    read_only_layers: Problems = field(default_factory=dict)
+    images: Problems = field(default_factory=dict)
+    read_only_images: Problems = field(default_factory=dict)
+    containers: Problems = field(default_factory=dict)
+    unrecorded: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(
+            (
+                self.layers,
+                self.read_only_layers,
+                self.images,
+                self.read_only_images,
+                self.containers,
+            )
+        )
+
+
+def check(store: Store, *, max_age_ns: int = DEFAULT_MAX_AGE_NS) -> Report:
+    """
+    Look at everything in the store and return what is wrong.
+
+    Args:
+        max_age_ns: Layers that nobody uses are a problem once they are older.
+
+    Raises:
+        StoreDamaged: Records can't be told, so nobody can say what is missing.
+    """
+    # Under the lock: a layer that is just being made has no record a moment before.
+    with store.layers.lock.reading():
+        snapshot = store.snapshot()
+        for records in (snapshot.layers, snapshot.images, snapshot.containers):
+            records.check()
+        lost = tuple(unrecorded.found(store, snapshot.layers))
+    report = Report(unrecorded=lost)
+    _check_layers(store, snapshot, report, max_age_ns)
+    for layer_id in lost:
+        _note(
+            report.layers,
+            layer_id,
+            f"layer {layer_id}: layer in lower level storage driver not accounted for",
+        )
+    _check_images(store, snapshot, report)
+    _check_containers(store, snapshot, report)
+    return report
+
+
+def _note(problems: Problems, record_id: str, *lines: str) -> None:
+    if lines:
+        problems.setdefault(record_id, []).extend(lines)
+
+
+# -- layers ------------------------------------------------------------------------------------
+
+
+def _check_layers(store: Store, snapshot: Snapshot, report: Report, max_age_ns: int) -> None:
+    used = _used_layers(snapshot)
+    oldest_ns = time.time_ns() - max_age_ns
+    for layer_id in snapshot.layers:
+        layer = snapshot.layers.one(layer_id)
+        read_only = snapshot.layers.is_read_only(layer_id)
+        problems = report.read_only_layers if read_only else report.layers
+        prefix = "read-only layer" if read_only else "layer"
+        directory = _data_directory(snapshot.layers, layer_id)
+        missing = (
+            f'{prefix} {layer_id}: data item "{key}": layer data item is missing'
+            for key, path in _items(directory, layer)
+            if not os.path.isfile(path)
+        )
+        _note(problems, layer_id, *missing)
+        _note(problems, layer_id, *_mount_problem(store, layer_id, prefix))
+        if layer.parent and layer.parent not in snapshot.layers:
+            _note(problems, layer_id, f"{prefix} {layer.parent}: layer is missing")
+        is_old = snapshot.layers.created_ns(layer_id) < oldest_ns
+        if layer_id not in used and is_old and not read_only:
+            _note(
+                problems,
+                layer_id,
+                f"layer {layer_id}: layer not referenced by any images or containers",
+            )
+
+
+def _used_layers(snapshot: Snapshot) -> set[str]:
+    used: set[str] = set()
+    tops = [
+        *(layer for head in snapshot.images.heads() for layer in (head.layer, *head.mapped_layers)),
+        *(head.layer for head in snapshot.containers.heads()),
+    ]
+    for layer_id in tops:
+        while layer_id in snapshot.layers and layer_id not in used:
+            used.add(layer_id)
+            layer_id = snapshot.layers.head(layer_id).parent
+    return used
+
+
+def _mount_problem(store: Store, layer_id: str, prefix: str) -> Iterator[str]:
+    """Mount a view of our own: no count tells of it, and the layer's own place stays free."""
+    target = tempfile.mkdtemp(prefix="check-", dir=store.run_root)
+    try:
+        try:
+            store.driver.mount_view(layer_id, target)
+        except DriverError as error:
+            yield f"{prefix} {layer_id}: {error.words}"
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            yield f"{prefix} {layer_id}: mounting {error.filename or layer_id}: {reason}"
+        else:
+            sys.umount(target)
+    finally:
+        os.rmdir(target)
+
+
+# -- images and containers ---------------------------------------------------------------------
+
+
+def _check_images(store: Store, snapshot: Snapshot, report: Report) -> None:
+    for image_id in snapshot.images:
+        image = snapshot.images.one(image_id)
+        read_only = snapshot.images.is_read_only(image_id)
+        problems = report.read_only_images if read_only else report.images
+        prefix = "read-only image" if read_only else "image"
+        for layer_id in filter(None, (image.layer, *image.mapped_layers)):
+            if layer_id not in snapshot.layers:
+                missing = f"{prefix} {image_id}: layer {layer_id}: image layer is missing"
+                _note(problems, image_id, missing)
+            for below in reversed(snapshot.chain(layer_id)):
+                _note(problems, image_id, *report.layers.get(below, ()))
+                _note(problems, image_id, *report.read_only_layers.get(below, ()))
+        _note(problems, image_id, *_wrong_items(snapshot.images, image, "image", prefix))
+
+
+def _check_containers(store: Store, snapshot: Snapshot, report: Report) -> None:
+    for container_id in snapshot.containers:
+        container = snapshot.containers.one(container_id)
+        if container.image:
+            if container.image not in snapshot.images:
+                missing = f"image {container.image}: image missing"
+                _note(report.containers, container_id, missing)
+            for found in (report.images, report.read_only_images):
+                _note(report.containers, container_id, *found.get(container.image, ()))
+        wrong = _wrong_items(snapshot.containers, container, "container", "container")
+        _note(report.containers, container_id, *wrong)
+
+
+def _wrong_items(
+    records: Records[Any], record: Image | Container, kind: str, prefix: str
+) -> Iterator[str]:
+    for key, path in _items(_data_directory(records, record.id), record):
+        item = f'{prefix} {record.id}: data item "{key}": {kind} data item'
+        try:
+            size = os.stat(path).st_size
+        except FileNotFoundError:
+            yield f"{item} is missing"
+            continue
+        if size != record.big_data_sizes.get(key, size):
+            yield f"{item} has incorrect size"
+
+
+def _data_directory(records: Records[Any], record_id: str) -> str:
+    """Return the directory in which a record's data lies: beside the file it was read from."""
+    return os.path.dirname(records.source(record_id).path)
+
+
+def _items(directory: str, record: Layer | Image | Container) -> Iterator[tuple[str, str]]:
+    """Yield key and path of each data item."""
+    for key in record.big_data_names:
+        try:
+            yield key, item_path(directory, record.id, key)
+        except InvalidBigDataName:
+            yield key, ""

@@ -1,0 +1,103 @@
+"""
+Any sequence of commands, on two equal stores: after each step both tools have said the same, both
+stores hold the same, and each tool goes on with the other's store.
+"""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import GraphRun
+from tests.differential.conftest import fill
+from tests.differential.live import Comparable, Live, copy
+from tests.differential.outcomes import Plainer
+from tests.differential.test_every_command import newest
+from tests.needs import needs
+
+pytestmark = needs("root", "overlay", "containers-storage")
+
+# Few of each, so that they are met again.
+LAYERS = st.sampled_from(["base", "child", "top", "lone", "child-name", "l1", "l2", "c", "nope"])
+IMAGES = st.sampled_from(["one", "two", "none", "spare", "a", "c", "i1", "i2", "nope"])
+CONTAINERS = st.sampled_from(["c1", "c0", "uno", "zero", "k1", "k2", "nope"])
+NAMES = st.sampled_from(["a", "b", "c", "lone-name", "first", "x", "y", "<&>"])
+KEYS = st.sampled_from(["manifest", "manifest-x", "odd key", "é", "data"])
+TEXTS = st.sampled_from(["", "{}", "text\n", "<&>"])
+ANY = LAYERS | IMAGES | CONTAINERS
+
+
+def line(*parts: st.SearchStrategy[str] | str) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.tuples(*(st.just(p) if isinstance(p, str) else p for p in parts))
+
+
+#: The words of a command, each with the input that goes with it.
+STEPS = st.tuples(
+    st.one_of(
+        line("create-layer", "-i", st.sampled_from(["l1", "l2"]), "-n", NAMES),
+        line("create-layer", "-i", st.sampled_from(["l1", "l2"]), LAYERS),
+        line("create-image", "-i", st.sampled_from(["i1", "i2"]), "-n", NAMES, LAYERS),
+        line("create-image", "-j", "-i", st.sampled_from(["i1", "i2"]), "-m", TEXTS),
+        line("create-container", "-i", st.sampled_from(["k1", "k2"]), IMAGES),
+        line("create-container", "-i", st.sampled_from(["k1", "k2"]), "-n", NAMES, IMAGES),
+        line("set-names", "-n", NAMES, "-n", NAMES, ANY),
+        line("set-names", "-j", ANY),
+        line("get-names", "-j", ANY),
+        line("set-metadata", "-m", TEXTS, ANY),
+        line("metadata", ANY, ANY),
+        line("exists", "-l", ANY, ANY),
+        line("set-layer-data", LAYERS, KEYS),
+        line("set-image-data", IMAGES, KEYS),
+        line("set-container-data", CONTAINERS, KEYS),
+        line("get-layer-data", LAYERS, KEYS),
+        line("get-image-data", IMAGES, KEYS),
+        line("get-image-data-digest", IMAGES, KEYS),
+        line("get-container-data-size", CONTAINERS, KEYS),
+        line("layer", LAYERS, LAYERS),
+        line("image", IMAGES),
+        line("container", CONTAINERS),
+        line("layers"),
+        line("images", "-j"),
+        line("mount", CONTAINERS),
+        line("unmount", CONTAINERS),
+        line("mounted", CONTAINERS, LAYERS),
+        line("delete-layer", st.sampled_from(["base", "child", "top", "lone", "l1", "l2"])),
+        line("delete-image", IMAGES),
+        line("delete-image", "-t", IMAGES),
+        line("delete-container", CONTAINERS),
+        line("delete", CONTAINERS | IMAGES),
+    ),
+    TEXTS,
+)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("driver", ["overlay", "vfs"])
+@settings(
+    max_examples=5,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(steps=st.lists(STEPS, min_size=8, max_size=12))
+def test_whatever_is_done_both_tools_say_and_leave_the_same(
+    stores: Callable[[], GraphRun], driver: str, steps: list[tuple[tuple[str, ...], str]]
+) -> None:
+    one = Live(stores(), driver)
+    fill(one)
+    one.go.run("shutdown")
+    lives = one, copy(one, stores())
+    plainers = [Plainer(live) for live in lives]
+    base = b"".join(map(one.file, ("layers", "images", "containers")))
+
+    for number, (words, text) in enumerate(steps):
+        # In turn: what one tool left, the other goes on with.
+        theirs, ours = number % 2, 1 - number % 2
+        expected = plainers[theirs].run(lives[theirs].go, words, text)
+        said = plainers[ours].run(lives[ours].holdctl, words, text)
+        assert newest(list(words), expected) == said, words
+        assert Comparable(lives[0], base).content() == Comparable(lives[1], base).content(), words
+    for live in lives:
+        for layer_id in [entry["id"] for entry in live.mounts()]:
+            live.go.run("unmount", "--force", layer_id)
