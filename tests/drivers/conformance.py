@@ -91,6 +91,7 @@ class DriverConformance:
         """Put one of everything whose owner can be changed below `top`."""
         fill(top)
         os.link(f"{top}/dangling", f"{top}/sticky/dangling")
+        os.link(f"{top}/etc/set-id", f"{top}/sticky/set-id")
 
     @pytest.fixture
     def driver(self, any_roots: GraphRun) -> Iterator[Driver]:
@@ -395,7 +396,6 @@ class DriverConformance:
         driver.create(layer_id(1), "")
         with mounted(driver, layer_id(1)) as top:
             self.fill_for_owners(top)
-            os.link(f"{top}/etc/set-id", f"{top}/sticky/set-id")
             os.utime(f"{top}/sticky", ns=(5, 7_000_000_003))
             before = manifest(top)
         driver.create(layer_id(2), layer_id(1))
@@ -436,7 +436,6 @@ class DriverConformance:
         with mounted(driver, layer_id(3)) as top:
             assert os.path.exists(f"{top}/new") and not os.path.exists(f"{top}/etc/plain")
             assert 101_000 == os.stat(f"{top}/etc/secret").st_uid
-            assert os.path.exists(f"{top}/etc/deep/second-name")
         driver.remove(layer_id(3))
         driver.remove(layer_id(2))
         assert [layer_id(1)] == driver.list_layers()

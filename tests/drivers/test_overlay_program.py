@@ -45,8 +45,9 @@ class TestFuseOverlay(StoresConformance):
 
     def fill_for_owners(self, top: str) -> None:
         fill(top)
-        for name in ("null", "socket", "etc/pipe"):
-            # fuse-overlayfs can't copy these up, nor a symbolic link with several names.
+        # Its faults, met by the Go tools as well: it can't copy up the first three, and a file with
+        # several names keeps its owner when it is linked again.
+        for name in ("null", "socket", "etc/pipe", "etc/deep/second-name"):
             os.unlink(f"{top}/{name}")
 
 
