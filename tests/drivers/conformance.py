@@ -599,9 +599,15 @@ class StoresConformance(DriverConformance):
         assert reader.exists(layer_id(2)) and reader.is_read_only(layer_id(2))
         assert not reader.is_read_only(layer_id(4))
         assert [layer_id(3), layer_id(4)] == reader.list_layers()
-        with pytest.raises(DriverError) as raised:
-            reader.mount(layer_id(2), WRITABLE)
-        assert errno.EROFS == raised.value.errno
+        for act in (
+            lambda: reader.mount(layer_id(2), WRITABLE),
+            lambda: reader.change_owner(
+                layer_id(2), old_uidmap=(), old_gidmap=(), new_uidmap=UIDMAP, new_gidmap=GIDMAP
+            ),
+        ):
+            with pytest.raises(DriverError) as raised:
+                act()
+            assert errno.EROFS == raised.value.errno
         assert os.path.exists(f"{reader.lookup_dirs(layer_id(2))[0]}/f2")
         reader.remove(layer_id(2))
         reader.cleanup()

@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from tempfile import TemporaryDirectory
 
@@ -198,6 +199,34 @@ def test_no_name_that_is_too_long_reaches_the_kernel(roots: GraphRun) -> None:
                 act(fd, name)
             assert errno.ENAMETOOLONG == raised.value.errno
     os.close(fd)
+
+
+_IN_A_NAMESPACE = """
+import os, sys
+from holdfs.drivers import open_driver
+from holdfs.drivers.base import MountOptions
+graph, run = sys.argv[1:]
+driver = open_driver("btrfs", graph_root=graph, run_root=run, options=())
+driver.create("a" * 64, "")
+driver.create("b" * 64, "a" * 64)
+os.mkdir(driver.mount("b" * 64, MountOptions()) + "/d")
+driver.create("c" * 64, "b" * 64)
+print(os.listdir(driver.mount_point("c" * 64)), len(driver.list_layers()))
+for name in "cba":
+    driver.remove(name * 64)
+print(driver.list_layers())
+"""
+
+
+@needs("userns")
+def test_in_a_user_namespace_layers_are_made_and_removed(roots: GraphRun) -> None:
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", _IN_A_NAMESPACE,
+         *roots],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert "['d'] 3\n[]\n" == done.stdout, done.stderr
 
 
 # -- limits ------------------------------------------------------------------------------------
