@@ -208,6 +208,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "containers-storage": _tool("containers-storage", "--help"),
     "podman": _tool("podman", "--version"),
     "buildah": _tool("buildah", "--version"),
+    "fuse-overlayfs": _tool("fuse-overlayfs", "--version"),
     "skopeo": _tool("skopeo", "--version"),
     "umoci": _tool("umoci", "--version"),
     "busybox": _tool("busybox", "true"),
