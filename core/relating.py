@@ -6,6 +6,7 @@ Relating pristine objects: layer to parent, image to top layer, container to ima
 
 import msgspec
 
+from holdfs.core import bigdata, oci
 from holdfs.core.containing import Containing
 from holdfs.core.errors import NotPristine, StoreReadOnly
 from holdfs.core.formats.records import Container, Image, Layer
@@ -66,6 +67,12 @@ class Relating(Containing):
                         "make a new image with mkdir in the layer's images/"
                     )
                 changed = msgspec.structs.replace(record, layer=layer_id)
+                if oci.DESCRIBED in record.flags:
+                    directory = edit.records.data_dir(image_id)
+                    for key, data in self.description(changed):
+                        changed = bigdata.write_item(directory, "image", changed, key, data)
+                    flags = {**changed.flags, oci.DESCRIBED: True}
+                    changed = msgspec.structs.replace(changed, flags=flags)
                 edit.replace(changed)
         return changed
 
