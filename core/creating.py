@@ -3,11 +3,12 @@ Making layers and images. Source: spec 10.2, 10.3.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from holdfs.core import bigdata, idmapping, naming, oci
+from holdfs.core import bigdata, idmapping, naming
 from holdfs.core.errors import (
     InvalidDigest,
     ParentIsContainer,
@@ -126,7 +127,7 @@ class Creating(Sets):
         digest: str = "",
         created: str = "",
         big_data: Sequence[tuple[str, bytes]] = (),
-        describe: bool = False,
+        flags: Mapping[str, Any] | None = None,
     ) -> Image:
         """
         Make an image record, with all its big data in one hold of the lock.
@@ -137,7 +138,6 @@ class Creating(Sets):
             layer: What names the top layer; "" for none.
             digest: "" to take that of the first manifest item.
             created: RFC 3339; "" for now.
-            describe: Give it a config and a manifest of our own, until it gets real ones.
 
         Raises:
             LayerNotKnown, DuplicateId, DuplicateName, InvalidDigest, InvalidBigDataName.
@@ -162,8 +162,6 @@ class Creating(Sets):
                     metadata=metadata,
                     created=created or now(),
                 )
-                if describe:
-                    big_data = self.description(image)
                 # Files before the record: a crash in between leaves a directory that nobody
                 # lists, not an image without its manifest.
                 try:
@@ -171,18 +169,10 @@ class Creating(Sets):
                         image = bigdata.write_item(
                             self.new_data_dir("images"), "image", image, key, data
                         )
-                    if describe:
-                        flags = {**image.flags, oci.DESCRIBED: True}
-                        image = msgspec.structs.replace(image, flags=flags)
+                    image = msgspec.structs.replace(image, flags=dict(flags or {}))
                     edit.add(image, of_images=True)
                     edit.save()
                 except BaseException:
                     bigdata.remove_items(self.new_data_dir("images"), image.id)
                     raise
         return image
-
-    def description(self, image: Image) -> list[tuple[str, bytes]]:
-        """Return config and manifest for an image that has none, as big-data items."""
-        snapshot = self.snapshot()
-        chain = [snapshot.layers.one(i) for i in snapshot.chain(image.layer)]
-        return oci.documents(chain, image.created)
