@@ -368,8 +368,11 @@ static int write_all(struct outlet *outlet, struct encoder *encoder)
         pthread_mutex_unlock(&outlet->lock);
         if (result < 0)
             return result;
-        if (end == outlet->written)
-            return encode(encoder, NULL, 0, true);
+        if (end == outlet->written) {
+            result = encode(encoder, NULL, 0, true);
+            outlet->result->written = encoder_written(encoder);
+            return result;
+        }
         if (end - outlet->written > LARGE)
             end = outlet->written + LARGE;
         result = write_some(outlet, encoder, end);

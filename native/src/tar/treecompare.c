@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "inodeset.h"
 #include "treewalk.h"
 
 /*
@@ -37,6 +38,7 @@ struct comparison {
     pthread_mutex_t lock;
     pthread_cond_t for_work;
     struct pair *stack, *all;
+    struct inodeset *counted; /* of several names, whose size was added */
     int active;
     int error;
 };
@@ -174,12 +176,29 @@ static void mark_dirty(struct pair *pair)
         pair = pair->parent;
 }
 
+/* Whether a file of several names was not met before: 1 or 0, or -ENOMEM. */
+static int is_first(struct comparison *comparison, uint64_t inode)
+{
+    int result;
+
+    pthread_mutex_lock(&comparison->lock);
+    result = inodeset_add(comparison->counted, inode, "", NULL);
+    pthread_mutex_unlock(&comparison->lock);
+    return result;
+}
+
 static int report(struct worker *worker, struct pair *pair, char kind, const char *name,
                   const struct statx *found)
 {
     mark_dirty(pair);
-    if (found && !S_ISDIR(found->stx_mode))
-        worker->changes.size += found->stx_size;
+    if (found && !S_ISDIR(found->stx_mode)) {
+        int result = found->stx_nlink > 1 ? is_first(worker->comparison, found->stx_ino) : 1;
+
+        if (result < 0)
+            return result;
+        if (result > 0)
+            worker->changes.size += found->stx_size;
+    }
     return changes_add(&worker->changes, kind, pair->path, name);
 }
 
@@ -427,13 +446,18 @@ int compare_trees(const struct hold_diff_options *options, bool has_sizes, struc
         .failure = failure,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .for_work = PTHREAD_COND_INITIALIZER,
+        .counted = inodeset_new(),
     };
     struct worker workers[WORKERS] = {0};
     pthread_t threads[WORKERS];
-    int started = 0, result = push(&comparison, NULL, "", options->old_fd >= 0, true);
+    int started = 0, result = -ENOMEM;
 
-    if (result < 0)
+    if (comparison.counted)
+        result = push(&comparison, NULL, "", options->old_fd >= 0, true);
+    if (result < 0) {
+        inodeset_free(comparison.counted);
         return result;
+    }
     for (; started < WORKERS; started++) {
         workers[started].comparison = &comparison;
         if (pthread_create(&threads[started], NULL, worker_main, &workers[started]))
@@ -449,6 +473,7 @@ int compare_trees(const struct hold_diff_options *options, bool has_sizes, struc
         }
     }
     result = finish_pairs(&comparison, changes);
+    inodeset_free(comparison.counted);
     changes_sort(changes);
     return result;
 }
