@@ -3,7 +3,7 @@
 #   make install   holdfs and holdctl in .venv/bin
 #   make demo      shows a store as a tree and leaves it mounted
 #   make test      all checks and tests, with the real tools
-#   make faults    the tests of killed writers and failing disks, at every single moment
+#   make faults    every operation, killed or failing at each of its system calls (some minutes)
 #   make lint      the formatter, the linter and the type checker
 #   make bench     how fast it is, against the real tools
 
@@ -16,7 +16,7 @@ PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-d
 	ca-certificates
 DEMO_PACKAGES := busybox-static
 PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun btrfs-progs xfsprogs \
-	busybox-static vim libglib2.0-bin
+	e2fsprogs faketime busybox-static vim libglib2.0-bin fuse-overlayfs
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.

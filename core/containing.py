@@ -101,7 +101,13 @@ class Containing(Creating):
                 gidmap=pair.gidmap,
                 flags=flags,
             )
-            with self.layers.making(layers, layer, maps=pair, storage_options=storage_options):
+            with self.layers.making(
+                layers,
+                layer,
+                maps=pair,
+                storage_options=storage_options,
+                volatile=self.options.transient_store,
+            ):
                 layers.replace(layer)
                 layers.save()
                 edit.add(container, volatile=self.options.transient_store)

@@ -163,11 +163,11 @@ class Creating(Sets):
                 try:
                     for key, data in big_data:
                         image = bigdata.write_item(
-                            self.set_dir("images"), "image", image, key, data
+                            self.new_data_dir("images"), "image", image, key, data
                         )
-                    edit.add(image)
+                    edit.add(image, of_images=True)
                     edit.save()
                 except BaseException:
-                    bigdata.remove_items(self.set_dir("images"), image.id)
+                    bigdata.remove_items(self.new_data_dir("images"), image.id)
                     raise
         return image

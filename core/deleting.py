@@ -128,9 +128,10 @@ class Deleting(Sets):
             going = removable(layers.records, image, in_use)
             if not commit:
                 return going
+            data_dir = images.records.data_dir(image_id)
             images.remove(image_id)
             images.save()
-            bigdata.remove_items(self.set_dir("images"), image_id)
+            bigdata.remove_items(data_dir, image_id)
             for layer_id in going:
                 self._unmount_and_delete(layers, layer_id)
             if image.layer and image.layer not in layers.records and image.layer not in going:
@@ -177,9 +178,10 @@ class Deleting(Sets):
                     raise NotALayer(containers.records.head(found).layer)
                 self._delete_container(layers, containers, found)
             elif (found := _known(self, "images", snapshot, ref)) is not None:
+                data_dir = images.records.data_dir(found)
                 images.remove(found)
                 images.save()
-                bigdata.remove_items(self.set_dir("images"), found)
+                bigdata.remove_items(data_dir, found)
             elif (found := _known(self, "layers", snapshot, ref)) is not None:
                 self._unmount_and_delete(layers, found)
             else:
@@ -189,13 +191,13 @@ class Deleting(Sets):
         """Delete all containers, all images, all layers newest first, then what the driver has."""
         with self._everything() as (layers, images, containers):
             for container_id in containers.records.ids:
+                bigdata.remove_items(containers.records.data_dir(container_id), container_id)
                 containers.remove(container_id)
-                bigdata.remove_items(self.set_dir("containers"), container_id)
             containers.save()
             for image_id in images.records.ids:
                 if not images.records.is_read_only(image_id):
+                    bigdata.remove_items(images.records.data_dir(image_id), image_id)
                     images.remove(image_id)
-                    bigdata.remove_items(self.set_dir("images"), image_id)
             images.save()
             ours = [i for i in layers.records.ids if not layers.records.is_read_only(i)]
             for layer_id in sorted(ours, key=layers.records.created_ns, reverse=True):

@@ -62,7 +62,8 @@ class Filling(Creating):
 
         # Before the long part, so that what must fail does so at once.
         planned, _ = self.new_layer(self.layers.current(), parent, names, layer_id, label, maps)
-        with staging(self.graph_root) as place:
+        root = self.options.image_store if read_only else ""
+        with staging(root or self.graph_root) as place:
             staged = None
             if self._can_stage(planned):
                 staged = self._unpack_staged(source_fd, place, planned, progress)
@@ -103,10 +104,12 @@ class Filling(Creating):
         from holdfs.core.archive.staging import staging
 
         layer_id = self._fillable(ref, unused=unused)
-        with staging(self.graph_root) as place:
+        layers = self.layers.current()
+        root = self.options.image_store if layers.source(layer_id).of_images else ""
+        with staging(root or self.graph_root) as place:
             staged = None
             if self._is_empty(layer_id):
-                layer = self.layers.current().one(layer_id)
+                layer = layers.one(layer_id)
                 staged = self._unpack_staged(source_fd, place, layer, progress)
             with self.layers.edit() as edit:
                 layer_id = self._fillable(layer_id, unused=unused)

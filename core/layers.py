@@ -25,7 +25,7 @@ import msgspec
 from holdfs.core import bigdata
 from holdfs.core.formats.records import Image, Layer
 from holdfs.core.idmapping import MapPair, maps_of
-from holdfs.core.lockfile import LockFile
+from holdfs.core.lockfile import LockFile, LockGroup
 from holdfs.core.reading import Records, Source
 from holdfs.core.recordset import Edit, RecordSet
 from holdfs.drivers.base import Driver, DriverError
@@ -45,7 +45,7 @@ class Layers(RecordSet[Layer]):
     """
 
     def __init__(
-        self, driver: Driver, directory: str, lock: LockFile, sources: Sequence[Source]
+        self, driver: Driver, directory: str, lock: LockFile | LockGroup, sources: Sequence[Source]
     ) -> None:
         super().__init__(Layer, lock, sources)
         self.driver = driver
@@ -84,6 +84,7 @@ class Layers(RecordSet[Layer]):
         read_only: bool = False,
         storage_options: Sequence[str] = (),
         staged: str = "",
+        volatile: bool = False,
     ) -> Iterator[None]:
         """
         Add a record, flagged, and make its directory, to be filled in the `with`.
@@ -93,12 +94,16 @@ class Layers(RecordSet[Layer]):
 
         Args:
             layer: Its parent is a full ID or empty; its maps are what the files are stored with.
+            read_only: It is an image's layer.
+            volatile: Its record need not survive a crash.
             maps: The maps whose root owns the directory; None for the layer's.
             template: The layer to copy instead of the parent.
             staged: A directory that the driver made for the parent's child: it is filled already.
         """
         flagged = {**layer.flags, INCOMPLETE: True}
-        edit.add(msgspec.structs.replace(layer, flags=flagged))
+        edit.add(
+            msgspec.structs.replace(layer, flags=flagged), volatile=volatile, of_images=read_only
+        )
         edit.save()
         try:
             base = template or (edit.records.one(layer.parent) if layer.parent else None)
@@ -133,7 +138,9 @@ class Layers(RecordSet[Layer]):
 
     def tar_split_path(self, layer_id: str) -> str:
         """Return where the layer's tar-split is, if it has one."""
-        return os.path.join(self.directory, f"{layer_id}.tar-split.gz")
+        layers = self.current()
+        directory = layers.data_dir(layer_id) if layer_id in layers else self.directory
+        return os.path.join(directory, f"{layer_id}.tar-split.gz")
 
     def recreate(self, edit: Edit[Layer], layer: Layer) -> None:
         """
@@ -186,11 +193,12 @@ class Layers(RecordSet[Layer]):
 
     def _remove_files(self, layer_id: str) -> None:
         self.driver.remove(layer_id)
+        path = self.tar_split_path(layer_id)
         try:
-            os.unlink(self.tar_split_path(layer_id))
+            os.unlink(path)
         except FileNotFoundError:
             pass
-        bigdata.remove_items(self.directory, layer_id)
+        bigdata.remove_items(os.path.dirname(path), layer_id)
 
 
 def removable(layers: Records[Layer], image: Image, in_use: Container[str]) -> list[str]:

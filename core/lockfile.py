@@ -11,8 +11,8 @@ A lock file is opened anew for each hold, never replaced, never removed.
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Final
 
 from filelock import BaseFileLock, Timeout
@@ -92,6 +92,7 @@ class LockFile:
 
     def __init__(self, path: str, *, timeout_s: float | None = None) -> None:
         self.path = path
+        self.paths = (path,)
         self.timeout_s = timeout_s
 
     def token(self) -> bytes:
@@ -132,6 +133,43 @@ class LockFile:
             yield HeldLock(fd, self.path)
         finally:
             held.release()
+
+
+class HeldGroup:
+    """Several locks that are held: one token for all, renewed together."""
+
+    def __init__(self, held: "Sequence[Held]") -> None:
+        self._held = held
+
+    def token(self) -> bytes:
+        """Return the last writers' tokens, one after the other."""
+        return b"".join(held.token() for held in self._held)
+
+    def renew_token(self) -> bytes:
+        """Write a fresh token to each lock file."""
+        return b"".join(held.renew_token() for held in self._held)
+
+
+Held = HeldLock | HeldGroup
+
+
+class LockGroup:
+    """Several lock files that are held together, taken in their order: a store in two places."""
+
+    def __init__(self, locks: Sequence[LockFile]) -> None:
+        self._locks = locks
+        self.path = locks[0].path
+        self.paths = tuple(lock.path for lock in locks)
+
+    def token(self) -> bytes:
+        """Return the tokens as they are now, without a lock."""
+        return b"".join(lock.token() for lock in self._locks)
+
+    @contextmanager
+    def writing(self) -> Iterator[HeldGroup]:
+        """Hold all of them alone; raises as `LockFile.writing`."""
+        with ExitStack() as stack:
+            yield HeldGroup([stack.enter_context(lock.writing()) for lock in self._locks])
 
 
 def make_private_dir(path: str) -> None:

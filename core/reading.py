@@ -52,11 +52,15 @@ class Source:
     Attributes:
         volatile: Written without syncs; what is in it need not survive a crash.
         read_only: Belongs to an additional store.
+        of_images: Belongs to the place where images and their layers are kept apart.
+        data_dir: Holds the directories with the records' big data.
     """
 
     path: str
     volatile: bool = False
     read_only: bool = False
+    of_images: bool = False
+    data_dir: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +309,10 @@ class Records(Generic[R]):
     def source(self, record_id: str) -> Source:
         """Return the file that holds the record."""
         return self._entries[record_id][2].source
+
+    def data_dir(self, record_id: str) -> str:
+        """Return the directory that holds the record's own, with its big data."""
+        return self.source(record_id).data_dir
 
     def is_read_only(self, record_id: str) -> bool:
         """Whether the record is one of an additional store."""

@@ -23,7 +23,7 @@ from holdfs.core.atomic import write_atomic
 from holdfs.core.errors import StoreReadOnly
 from holdfs.core.formats import records
 from holdfs.core.formats.records import R
-from holdfs.core.lockfile import HeldLock, LockFile
+from holdfs.core.lockfile import Held, LockFile, LockGroup
 from holdfs.core.reading import (
     Head,
     Part,
@@ -45,7 +45,9 @@ class RecordSet(Generic[R]):
         sources: The first takes new records, a volatile one new volatile records.
     """
 
-    def __init__(self, kind: type[R], lock: LockFile, sources: Sequence[Source]) -> None:
+    def __init__(
+        self, kind: type[R], lock: LockFile | LockGroup, sources: Sequence[Source]
+    ) -> None:
         self.kind = kind
         self.lock = lock
         self.sources = tuple(sources)
@@ -110,7 +112,7 @@ class RecordSet(Generic[R]):
 class Edit(Generic[R]):
     """The records while their lock is held for writing. Not for use after the `with`."""
 
-    def __init__(self, record_set: RecordSet[R], held: HeldLock, fresh: Records[R]) -> None:
+    def __init__(self, record_set: RecordSet[R], held: Held, fresh: Records[R]) -> None:
         self._set = record_set
         self._held = held
         self._records: Records[R] | None = fresh
@@ -126,19 +128,29 @@ class Edit(Generic[R]):
             self._records = Records(self._set.kind, self._parts, self._token)
         return self._records
 
-    def add(self, record: R, *, volatile: bool = False) -> None:
-        """Append a record; its ID and names must be free."""
+    def add(self, record: R, *, volatile: bool = False, of_images: bool = False) -> None:
+        """
+        Append a record; its ID and names must be free.
+
+        Args:
+            of_images: It belongs with the images, where those are kept apart.
+        """
         index = next(
             (
                 i
                 for i, part in enumerate(self._parts)
-                if not part.source.read_only and part.source.volatile == volatile
+                if not part.source.read_only
+                and part.source.volatile == volatile
+                and part.source.of_images == (of_images and self._has_image_store())
             ),
             0,
         )
         raw = records.to_json(record)
         part = self._parts[index]
         self._put(index, [*part.raws, Raw(raw)], [*part.heads, records.decode(raw, Head)])
+
+    def _has_image_store(self) -> bool:
+        return any(part.source.of_images for part in self._parts)
 
     def replace(self, new: R) -> None:
         """Put `new` in the place of the record with its ID."""

@@ -7,17 +7,19 @@ The sets of records of one store, where they lie, and one view of them all.
     G/D-containers/{containers.json,volatile-containers.json,containers.lock}
     R/D-layers/{mountpoints.json,mountpoints.lock}
 
-With `transient_store` the volatile files and containers.lock lie in the run root. Source: spec 1.
+With `imagestore` new images, and layers made for them, lie below that root instead, with their own
+locks; both are held. With `transient_store` the volatile files and containers.lock lie in the run
+root. Source: spec 1, 6.2, 8.12.
 """
 
 import errno
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from holdfs.core.config import StoreOptions
 from holdfs.core.errors import (
-    ConfigError,
     ContainerNotKnown,
     ImageNotKnown,
     LayerNotKnown,
@@ -26,7 +28,7 @@ from holdfs.core.errors import (
 )
 from holdfs.core.formats.records import Container, Image, Layer
 from holdfs.core.layers import Layers
-from holdfs.core.lockfile import LockFile, make_private_dir
+from holdfs.core.lockfile import LockFile, LockGroup, make_private_dir
 from holdfs.core.mounts import Mounts, MountTable
 from holdfs.core.reading import Records, Source
 from holdfs.core.recordset import RecordSet
@@ -53,11 +55,6 @@ class Sets:
     def __init__(
         self, options: StoreOptions, driver: Driver, *, lock_timeout_s: float | None = None
     ) -> None:
-        if options.image_store:
-            raise ConfigError(
-                f"the store keeps its images apart, in {options.image_store}: "
-                "such a split store can't be opened yet"
-            )
         self.options = options
         self.driver = driver
         self.graph_root = options.graph_root
@@ -69,18 +66,30 @@ class Sets:
         self.layers = Layers(
             driver,
             layers_dir,
-            self._lock(layers_dir, "layers.lock"),
-            self._sources("layers", volatile_root),
+            self._locks("layers", [self.graph_root, options.image_store]),
+            [
+                self._source("layers", self.graph_root),
+                *self._image_store_sources("layers"),
+                self._source("layers", volatile_root, volatile=True),
+                *self._additional_sources("layers"),
+            ],
         )
         self.images = RecordSet(
             Image,
-            self._lock(self._dir(self.graph_root, "images"), "images.lock"),
-            self._sources("images", ""),
+            self._locks("images", [options.image_store, self.graph_root]),
+            [
+                *self._image_store_sources("images"),
+                self._source("images", self.graph_root),
+                *self._additional_sources("images"),
+            ],
         )
         self.containers = RecordSet(
             Container,
-            self._lock(self._dir(volatile_root, "containers"), "containers.lock"),
-            self._sources("containers", volatile_root),
+            self._locks("containers", [volatile_root]),
+            [
+                self._source("containers", self.graph_root),
+                self._source("containers", volatile_root, volatile=True),
+            ],
         )
         run_layers_dir = self._dir(self.run_root, "layers")
         self.mount_table = MountTable(
@@ -98,20 +107,32 @@ class Sets:
     def _lock(self, directory: str, name: str) -> LockFile:
         return LockFile(os.path.join(directory, name), timeout_s=self.lock_timeout_s)
 
-    def _sources(self, kind: str, volatile_root: str) -> list[Source]:
-        found = [Source(os.path.join(self._dir(self.graph_root, kind), f"{kind}.json"))]
-        if volatile_root:
-            path = os.path.join(self._dir(volatile_root, kind), f"volatile-{kind}.json")
-            found.append(Source(path, volatile=True))
-        return found + [
-            Source(os.path.join(self._dir(root, kind), f"{kind}.json"), read_only=True)
+    def _locks(self, kind: str, roots: Sequence[str]) -> LockFile | LockGroup:
+        locks = [self._lock(self._dir(root, kind), f"{kind}.lock") for root in roots if root]
+        return locks[0] if len(locks) == 1 else LockGroup(locks)
+
+    def _source(self, kind: str, root: str, **what: bool) -> Source:
+        name = f"volatile-{kind}.json" if what.get("volatile") else f"{kind}.json"
+        # Volatile records may lie in the run root, but what belongs to them never does.
+        data_root = self.graph_root if what.get("volatile") else root
+        return Source(
+            os.path.join(self._dir(root, kind), name), data_dir=self._dir(data_root, kind), **what
+        )
+
+    def _image_store_sources(self, kind: str) -> list[Source]:
+        root = self.options.image_store
+        return [self._source(kind, root, of_images=True)] if root else []
+
+    def _additional_sources(self, kind: str) -> list[Source]:
+        return [
+            self._source(kind, root, read_only=True)
             for root in self.options.additional_image_stores
-            if kind != "containers"
         ]
 
-    def set_dir(self, kind: Kind) -> str:
-        """Return the directory that holds the records and big data of a kind."""
-        return self._dir(self.graph_root, kind)
+    def new_data_dir(self, kind: Kind) -> str:
+        """Return the directory that holds the big data of new records of a kind."""
+        root = self.options.image_store if kind == "images" else ""
+        return self._dir(root or self.graph_root, kind)
 
     def make_dirs(self) -> None:
         """
@@ -125,14 +146,15 @@ class Sets:
                 self.run_root,
                 *(self._dir(self.graph_root, kind) for kind in ("layers", "images", "containers")),
                 *(self._dir(self.run_root, kind) for kind in ("layers", "containers", "locks")),
+                *self._image_store_dirs(),
             ):
                 make_private_dir(directory)
             for lock in (
                 self.graph_lock.path,
                 self.userns_lock.path,
-                self.layers.lock.path,
-                self.images.lock.path,
-                self.containers.lock.path,
+                *self.layers.lock.paths,
+                *self.images.lock.paths,
+                *self.containers.lock.paths,
                 self.mount_table.lock.path,
             ):
                 if not os.path.exists(lock):
@@ -148,7 +170,17 @@ class Sets:
         return (
             *(self._dir(self.graph_root, kind) for kind in ("layers", "images", "containers")),
             *(self._dir(self.run_root, kind) for kind in ("layers", "containers")),
+            *self._image_store_dirs(),
+            *(
+                self._dir(root, kind)
+                for root in self.options.additional_image_stores
+                for kind in ("layers", "images")
+            ),
         )
+
+    def _image_store_dirs(self) -> list[str]:
+        root = self.options.image_store
+        return [self._dir(root, kind) for kind in ("layers", "images")] if root else []
 
     def snapshot(self) -> Snapshot:
         """

@@ -63,6 +63,7 @@ class Store(Filling, Diffing, Relating, Deleting, Mounting):
             run_root=options.run_root,
             options=options.driver_options,
             priority=options.driver_priority,
+            image_store=options.image_store,
         )
         store = cls(options, driver, lock_timeout_s=lock_timeout_s)
         store.make_dirs()
@@ -170,8 +171,8 @@ class Store(Filling, Diffing, Relating, Deleting, Mounting):
         self._change(kind, ref, change)
 
     def big_data_path(self, kind: Kind, record_id: str, key: str) -> str:
-        """Return where an item's file is, or would be. Full ID only; nothing is looked at."""
-        return bigdata.item_path(self.set_dir(kind), record_id, key)
+        """Return where an item's file is, or would be; KeyError for an ID that is not there."""
+        return bigdata.item_path(self._set(kind).current().data_dir(record_id), record_id, key)
 
     def read_big_data(self, kind: Kind, ref: str, key: str) -> bytes:
         """
@@ -182,16 +183,18 @@ class Store(Filling, Diffing, Relating, Deleting, Mounting):
         """
         records = self._set(kind).current()
         record = records.one(self.full_id(kind, records, ref))
-        return bigdata.read_item(self.set_dir(kind), _SINGULAR[kind], record, key)
+        return bigdata.read_item(records.data_dir(record.id), _SINGULAR[kind], record, key)
 
     def set_big_data(self, kind: Kind, ref: str, key: str, data: bytes) -> None:
         """Replace an item, or add it; size and digest are recorded where the kind has them."""
 
         def change(edit: Edit[Any], record_id: str) -> None:
             record = edit.records.one(record_id)
-            changed = bigdata.write_item(self.set_dir(kind), _SINGULAR[kind], record, key, data)
-            if changed != record:
-                edit.replace(changed)
+            directory = edit.records.data_dir(record_id)
+            with bigdata.writing_item(directory, _SINGULAR[kind], record, key, data) as changed:
+                if changed != record:
+                    edit.replace(changed)
+                    edit.save()
 
         self._change(kind, ref, change)
 
@@ -209,11 +212,11 @@ class Store(Filling, Diffing, Relating, Deleting, Mounting):
                 raise BigDataNotKnown(_SINGULAR[kind], record_id, old)
             if old == new:
                 return
-            directory = self.set_dir(kind)
+            directory = edit.records.data_dir(record_id)
             data = bigdata.read_item(directory, _SINGULAR[kind], record, old)
-            changed = bigdata.write_item(directory, _SINGULAR[kind], record, new, data)
-            edit.replace(bigdata.without_item(changed, old))
-            edit.save()
+            with bigdata.writing_item(directory, _SINGULAR[kind], record, new, data) as changed:
+                edit.replace(bigdata.without_item(changed, old))
+                edit.save()
             # Last: a crash before this leaves a file that no record names, and loses nothing.
             bigdata.remove_item(directory, record_id, old)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOptions, WhiteoutStyle
+from holdfs.drivers.imagestores import refuse_read_only
 from holdfs.drivers.owners import change_owners
 from holdfs.drivers.trees import trees_differ
 from holdfs.native import mount as sys
@@ -76,6 +77,8 @@ class DirectoryDriver:
         label: str = "",
     ) -> None:
         """Give everything in the layer, but not its top directory, the owners of other maps."""
+        if self.is_read_only(layer_id):
+            raise refuse_read_only(layer_id)
         change_owners(
             self._directory(layer_id),
             old_uidmap=old_uidmap,
@@ -99,12 +102,7 @@ class DirectoryDriver:
         directory = self._directory(layer_id)
         self._check_directory(directory, f"layer {layer_id}")
         if self.is_read_only(layer_id):
-            raise DriverError(
-                f"layer {layer_id} is in an additional image store, where nothing is mounted",
-                words="mounting read/only store images is not allowed: "
-                "called a write method on a read-only store",
-                errno_=errno.EROFS,
-            )
+            raise refuse_read_only(layer_id)
         return directory
 
     def unmount(self, layer_id: str) -> None:

@@ -1,5 +1,6 @@
-"""The option that names additional image stores, for the drivers that can read from them."""
+"""Additional image stores, for the drivers that can read from them: never written to."""
 
+import errno
 import os
 
 from holdfs.drivers.base import DriverError
@@ -29,3 +30,13 @@ def parse_image_stores(driver: str, option: Option) -> list[str]:
         if mode & 0o170000 != 0o040000:
             raise DriverError(f'{driver}: image path "{path}" must be a directory')
     return stores
+
+
+def refuse_read_only(layer_id: str) -> DriverError:
+    """Return the error for mounting or changing a layer of an additional image store."""
+    return DriverError(
+        f"layer {layer_id} is in an additional image store, where nothing is mounted or changed",
+        words="mounting read/only store images is not allowed: "
+        "called a write method on a read-only store",
+        errno_=errno.EROFS,
+    )

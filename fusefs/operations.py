@@ -36,7 +36,8 @@ from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.encoding import LONGEST
 from holdfs.fusefs.tree.handles import ScratchHandle, Writer, is_writer
 from holdfs.fusefs.tree.node import READ_ONLY_MODE, File, Link, Plan, Stat, refusal
-from holdfs.fusefs.tree.tree import Automount, News
+from holdfs.fusefs.tree.tree import Automount
+from holdfs.fusefs.tree.view import News
 
 T = TypeVar("T")
 

@@ -75,8 +75,11 @@ class RunDirectory:
 
     def write_counted(self, layer_ids: list[str]) -> None:
         """Note for the next daemon what must be given back if we crash."""
-        text = "".join(f"{layer_id}\n" for layer_id in layer_ids)
-        write_atomic(f"{self.path}/{_COUNTED}", text.encode(), durable=False)
+        _write_counted(self.path, layer_ids)
+
+    def give_back(self, store: Store, layer_id: str) -> None:
+        """Undo one counted mount; raises what Store.unmount does, and then it is noted still."""
+        _give_back(store, self.path, layer_id)
 
     def remove(self) -> None:
         """Unmount what is left below, then remove the directory and drop the lock."""
@@ -85,9 +88,12 @@ class RunDirectory:
         finally:
             os.close(self._owner_fd)
 
-    def abandon(self) -> None:
-        """Leave it to the next daemon, as after a crash."""
-        os.close(self._owner_fd)
+    def leave(self) -> None:
+        """Unmount what is left below; what is counted is given back by the next daemon."""
+        try:
+            _unmount_below(self.path)
+        finally:
+            os.close(self._owner_fd)
 
 
 def clear_left_behind(store: Store, *, timeout_s: float | None) -> None:
@@ -118,13 +124,29 @@ def _clear(store: Store, path: str) -> None:
             return
         log.info("clearing %s, left by a holdfs that crashed", path)
         for layer_id in _read_counted(path):
-            try:
-                store.unmount(layer_id)
-            except NotKnown:
-                pass  # the layer is gone, and its count with it
+            _give_back(store, path, layer_id)
         _remove(path)
     finally:
         os.close(owner_fd)
+
+
+def _give_back(store: Store, path: str, layer_id: str) -> None:
+    # Struck off first: if we are killed in between, a count too many stays. The other way round
+    # the next daemon would take one that is another tool's.
+    before = _read_counted(path)
+    _write_counted(path, [other for other in before if other != layer_id])
+    try:
+        store.unmount(layer_id)
+    except NotKnown:
+        pass  # the layer is gone, and its count with it
+    except BaseException:
+        _write_counted(path, before)
+        raise
+
+
+def _write_counted(path: str, layer_ids: list[str]) -> None:
+    text = "".join(f"{layer_id}\n" for layer_id in layer_ids)
+    write_atomic(f"{path}/{_COUNTED}", text.encode(), durable=False)
 
 
 def _read_counted(path: str) -> list[str]:
@@ -135,11 +157,15 @@ def _read_counted(path: str) -> list[str]:
         return []
 
 
-def _remove(path: str) -> None:
-    # From mountinfo, and removed name by name: nothing here may ever walk into what is mounted.
+def _unmount_below(path: str) -> None:
     below = [m.point for m in read_mounts() if m.point == path or m.point.startswith(path + "/")]
     for point in reversed(below):
         mount.umount(point)
+
+
+def _remove(path: str) -> None:
+    _unmount_below(path)
+    # Name by name: nothing here may ever walk into what is mounted.
     for entry in os.scandir(path):
         if entry.is_dir(follow_symlinks=False):
             os.rmdir(entry.path)

@@ -27,8 +27,8 @@ from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.handles import Reader, Writer
 from holdfs.fusefs.tree.node import Directory, File, Node, Plan, Stat, gone, refusal
 from holdfs.fusefs.tree.root import Root
-from holdfs.fusefs.tree.tree import Automount, News, Tree
-from holdfs.fusefs.tree.view import View
+from holdfs.fusefs.tree.tree import Automount, Tree
+from holdfs.fusefs.tree.view import News, View
 
 log = logging.getLogger(__name__)
 

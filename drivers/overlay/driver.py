@@ -19,12 +19,14 @@ from typing import Final
 
 from holdfs.drivers.backing import backing_name
 from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOptions
+from holdfs.drivers.imagestores import refuse_read_only
 from holdfs.drivers.mountinfo import mounts_below
 from holdfs.drivers.options import parse_storage_options
 from holdfs.drivers.overlay import additional, layout, links, mounts, quota
 from holdfs.drivers.overlay.making import make_layer
 from holdfs.drivers.overlay.mounting import OverlayMounts, check_name
 from holdfs.drivers.overlay.rotation import rotate_diffs
+from holdfs.drivers.overlay.staging import remove_staging
 from holdfs.drivers.owners import change_owners, map_root
 from holdfs.drivers.privatehome import undo_private_home
 from holdfs.native.idmap import rename_below_mounts
@@ -199,6 +201,8 @@ class OverlayDriver(OverlayMounts):
 
     def adopt_staged(self, layer_id: str, staged: str) -> None:
         """Put a staged tree in the place of the layer's empty diff."""
+        if self.is_read_only(layer_id):
+            raise refuse_read_only(layer_id)
         diff = self.diff_path(layer_id)
         shown = os.stat(diff)
         os.chown(staged, shown.st_uid, shown.st_gid)
@@ -241,13 +245,10 @@ class OverlayDriver(OverlayMounts):
             return next(entries, None) is not None
 
     def cleanup(self) -> None:
-        """Remove `staging` and undo the private mounts of the homes."""
+        """Remove what is left of partial pulls, and undo the private mounts of the homes."""
         for home in self._places.own_homes:
-            home_fd = os.open(home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                remove_tree(home_fd, "staging")
-            finally:
-                os.close(home_fd)
+            if remove_staging(home):
+                continue  # somebody is at work there
             with self._mounting:
                 undo_private_home(home)
 

@@ -13,6 +13,8 @@ from typing import Final
 from holdfs.drivers.backing import backing_name
 from holdfs.drivers.base import DriverNotSupported
 from holdfs.drivers.overlay import layout
+from holdfs.native.about import about
+from holdfs.native.mount import is_mount_point
 
 _FLAG: Final = ".has-mount-program"
 _DEVICE: Final = "backingFsBlockDev"
@@ -29,6 +31,8 @@ def make_home(home: str, run_home: str) -> None:
 
 def unmake_home(home: str) -> None:
     """Remove a home that holds nothing, so that it does not count as a driver's state."""
+    if is_mount_point(home):
+        return  # somebody else has it in use
     links_dir, flag = f"{home}/{layout.LINKS}", f"{home}/{_FLAG}"
     if os.listdir(links_dir) or not {layout.LINKS, _FLAG, _DEVICE}.issuperset(os.listdir(home)):
         return
@@ -86,7 +90,8 @@ def _read_flag(path: str) -> str:
 def _write_flag(path: str, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, text.encode())
+        with about(path):
+            os.write(fd, text.encode())
     finally:
         os.close(fd)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from holdfs.drivers.base import DriverError, IdMap, MountOptions, WhiteoutStyle
+from holdfs.drivers.imagestores import refuse_read_only
 from holdfs.drivers.overlay import additional, layout, mounts
 from holdfs.drivers.overlay.features import Features
 from holdfs.drivers.overlay.mapped import mapped_lowers
@@ -100,12 +101,7 @@ class OverlayMounts:
                 or the layer is not one that can be mounted.
         """
         if self.is_read_only(layer_id):
-            raise DriverError(
-                f"layer {layer_id} is in an additional image store, where nothing is mounted",
-                words="mounting read/only store images is not allowed: "
-                "called a write method on a read-only store",
-                errno_=errno.EROFS,
-            )
+            raise refuse_read_only(layer_id)
         point = self.mount_point(layer_id)
         with self._mounting:
             if self.is_mounted(layer_id):

@@ -79,7 +79,7 @@ def check_quota(home: str, options: OverlayOptions) -> None:
     except OSError as error:
         raise DriverError(
             "storage options overlay.size and overlay.inodes not supported. "
-            f"Filesystem does not support Project Quota: {_describe(home, error)}"
+            f"Filesystem does not support Project Quota: {error.strerror}"
         ) from error
 
 
@@ -97,7 +97,7 @@ def open_control(home: str, *, has_own: bool) -> "QuotaControl":
         if backing_name(home) == "xfs":
             return QuotaControl(home)
     except OSError as error:
-        raise DriverError(f"{_WHERE} ({_describe(home, error)})", words=_WHERE) from error
+        raise DriverError(f"{_WHERE} ({error.strerror})", words=_WHERE) from error
     if has_own:
         raise DriverError(_WHERE)
     raise DriverError(f"{home} is not on xfs: layers can't be limited", words=_WHERE)
@@ -112,7 +112,7 @@ class QuotaControl:
         self._first = self._find_first()
         self._device = _make_device(home)
         # To no limit at all: says whether there could be one.
-        quota.limit_project(self._device, self._first, size=0, inodes=0)
+        self._set(self._first, Limits(0, 0))
 
     def limit(self, directory: str, limits: Limits) -> None:
         """Give a layer's directory a project of its own, and that its limits."""
@@ -123,7 +123,17 @@ class QuotaControl:
                 quota.set_project(fd, project)
             finally:
                 os.close(fd)
-        quota.limit_project(self._device, project, size=limits.size, inodes=limits.inodes)
+        self._set(project, limits)
+
+    def _set(self, project: int, limits: Limits) -> None:
+        try:
+            quota.limit_project(self._device, project, size=limits.size, inodes=limits.inodes)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"failed to set quota limit for projid {project} on {self._device}: "
+                f"{(error.strerror or '').lower()}",
+            ) from error
 
     def _find_first(self) -> int:
         own = _read_project(self._home)
@@ -158,8 +168,3 @@ def _make_device(home: str) -> str:
         pass
     os.mknod(path, stat.S_IFBLK | 0o600, device)
     return path
-
-
-def _describe(home: str, error: OSError) -> str:
-    text = (error.strerror or "").lower()
-    return f"failed to set quota limit on {home}/{_DEVICE}: {text}"

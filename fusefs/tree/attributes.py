@@ -263,7 +263,7 @@ def _container_dir(subject: Subject) -> str:
     store = subject.view.tree.store
     if subject.view.tree.settings.read_only:
         # Not made then.
-        return os.path.join(store.set_dir("containers"), subject.id, "userdata")
+        return os.path.join(store.new_data_dir("containers"), subject.id, "userdata")
     return store.container_dir(subject.id)
 
 

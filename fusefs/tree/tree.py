@@ -17,10 +17,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
-from holdfs.core.snapshot import Changes
 from holdfs.core.store import Store
 from holdfs.fusefs.scratch import ScratchFiles
 from holdfs.fusefs.settings import Settings
@@ -30,7 +28,7 @@ from holdfs.fusefs.tree.itemwriter import OpenItems
 from holdfs.fusefs.tree.madedirs import MadeDirectories
 from holdfs.fusefs.tree.node import KINDS
 from holdfs.fusefs.tree.refusals import Refusals
-from holdfs.fusefs.tree.view import View
+from holdfs.fusefs.tree.view import News, View
 
 
 class Automount(Protocol):
@@ -41,16 +39,6 @@ class Automount(Protocol):
 
     def release(self, kind: str, object_id: str) -> None:
         """Take down our own idle mount before the object is deleted; LayerMounted if in use."""
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What one reload brought: both views, the changes, and all objects that they show in."""
-
-    old: View
-    new: View
-    changes: Changes
-    touched: frozenset[str]
 
 
 class Tree:
@@ -91,9 +79,8 @@ class Tree:
             snapshot = self.store.snapshot()
             if snapshot is old.snapshot:
                 return None
-            new, changes, touched = old.follow(snapshot)
-            self.view = new
-            return News(old, new, changes, touched)
+            self.view, news = old.follow(snapshot)
+            return news
 
     def note(self, news: News) -> None:
         """Let go what was kept of objects that are gone."""

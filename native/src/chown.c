@@ -15,8 +15,9 @@
 
 #define CAPABILITY "security.capability"
 
-/* Descriptors are few: a tree deeper than this is refused, not half changed in silence. */
-enum { MAX_DEPTH = 900, CAPABILITY_SIZE = 64 };
+/* Down to this depth a descriptor is held for each directory on the way; below, a directory is
+ * closed while those in it are visited, and found again as their parent. */
+enum { HELD_DEPTH = 64, CAPABILITY_SIZE = 64 };
 
 /* The first name of a file with several: where its others are to lead once it is changed. */
 struct seen {
@@ -162,34 +163,17 @@ static int change_one(const struct walk *walk, int dir_fd, const char *name,
     return 0;
 }
 
-static int change_directory(struct walk *walk, int dir_fd, int depth);
-
-static int change_below(struct walk *walk, int dir_fd, const char *name, int depth)
-{
-    struct statx found;
-    int result, fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (fd < 0)
-        return -errno;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &found) < 0)
-        result = -errno;
-    else if (found.stx_attributes & STATX_ATTR_MOUNT_ROOT)
-        result = -EBUSY;
-    else
-        return change_directory(walk, fd, depth); /* which closes it */
-    close(fd);
-    return result;
-}
-
-/* Change one entry and what is below it. *relinked is set if the directory itself was changed. */
-static int change_entry(struct walk *walk, int dir_fd, const char *name, int depth, int *relinked)
+/* Change one entry, not what is below it. *relinked is set if the directory itself was changed. */
+static int change_entry(struct walk *walk, int dir_fd, const char *name, int *relinked,
+                        int *is_directory)
 {
     struct stat found;
     int result;
 
     if (fstatat(dir_fd, name, &found, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    if (!S_ISDIR(found.st_mode) && found.st_nlink > 1) {
+    *is_directory = S_ISDIR(found.st_mode);
+    if (!*is_directory && found.st_nlink > 1) {
         const char *first = first_name(walk, &found, &result);
 
         if (result < 0)
@@ -202,10 +186,7 @@ static int change_entry(struct walk *walk, int dir_fd, const char *name, int dep
             return linkat(walk->top_fd, first, dir_fd, name, 0) < 0 ? -errno : 0;
         }
     }
-    result = change_one(walk, dir_fd, name, &found);
-    if (result == 0 && S_ISDIR(found.st_mode))
-        result = change_below(walk, dir_fd, name, depth + 1);
-    return result;
+    return change_one(walk, dir_fd, name, &found);
 }
 
 static int enter_path(struct walk *walk, const char *name)
@@ -220,22 +201,55 @@ static int enter_path(struct walk *walk, const char *name)
     return 0;
 }
 
-static int change_directory(struct walk *walk, int dir_fd, int depth)
+static void leave_path(struct walk *walk, size_t length)
 {
-    DIR *dir = fdopendir(dir_fd);
+    walk->length = length;
+    walk->path[length] = '\0';
+}
+
+/* Names of directories, each ended by NUL, the whole by an empty one. */
+struct names {
+    char *text;
+    size_t length, capacity;
+};
+
+static int add_name(struct names *names, const char *name)
+{
+    size_t size = strlen(name) + 1;
+
+    if (names->length + size + 1 > names->capacity) {
+        size_t capacity = names->capacity * 2 + size + 256;
+        char *larger = realloc(names->text, capacity);
+
+        if (!larger)
+            return -ENOMEM;
+        names->text = larger;
+        names->capacity = capacity;
+    }
+    memcpy(names->text + names->length, name, size);
+    names->length += size;
+    names->text[names->length] = '\0';
+    return 0;
+}
+
+/* Change all entries of a directory and collect the directories among them. Keeps dir_fd. */
+static int change_entries(struct walk *walk, int dir_fd, struct names *below)
+{
     size_t length = walk->length;
     struct dirent *entry;
     struct stat before;
-    int result = 0, relinked = 0;
+    int result = 0, relinked = 0, is_directory;
+    /* Reading has a position, and closes its descriptor: one of its own. */
+    int read_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = read_fd < 0 ? NULL : fdopendir(read_fd);
 
     if (!dir) {
         result = -errno;
-        close(dir_fd);
+        if (read_fd >= 0)
+            close(read_fd);
         return result;
     }
-    if (depth > MAX_DEPTH)
-        result = -ENAMETOOLONG;
-    else if (fstat(dir_fd, &before) < 0)
+    if (fstat(dir_fd, &before) < 0)
         result = -errno;
     while (result == 0) {
         errno = 0;
@@ -248,11 +262,12 @@ static int change_directory(struct walk *walk, int dir_fd, int depth)
             continue;
         result = enter_path(walk, entry->d_name);
         if (result == 0)
-            result = change_entry(walk, dir_fd, entry->d_name, depth, &relinked);
+            result = change_entry(walk, dir_fd, entry->d_name, &relinked, &is_directory);
+        if (result == 0 && is_directory)
+            result = add_name(below, entry->d_name);
         if (result < 0)
             break; /* the path tells where */
-        walk->length = length;
-        walk->path[length] = '\0';
+        leave_path(walk, length);
     }
     if (result == 0 && relinked) {
         const struct timespec times[] = {before.st_atim, before.st_mtim};
@@ -261,6 +276,82 @@ static int change_directory(struct walk *walk, int dir_fd, int depth)
             result = -errno;
     }
     closedir(dir);
+    return result;
+}
+
+static int open_child(int dir_fd, const char *name)
+{
+    struct statx found;
+    int result, fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &found) < 0)
+        result = -errno;
+    else
+        result = found.stx_attributes & STATX_ATTR_MOUNT_ROOT ? -EBUSY : fd;
+    if (result < 0)
+        close(fd);
+    return result;
+}
+
+/* The parent of child_fd, if it is still the directory that it was. */
+static int open_parent(int child_fd, const struct stat *parent)
+{
+    struct stat found;
+    int fd = openat(child_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &found) == 0 && found.st_ino == parent->st_ino && found.st_dev == parent->st_dev)
+        return fd;
+    close(fd);
+    return -ESTALE;
+}
+
+static int change_directory(struct walk *walk, int *dir_fd, int depth);
+
+/* Visit one directory in *dir_fd, which is another descriptor of the same afterwards, or -1. */
+static int change_below(struct walk *walk, int *dir_fd, const char *name, int depth)
+{
+    struct stat parent;
+    int result, child_fd = open_child(*dir_fd, name);
+
+    if (child_fd < 0)
+        return child_fd;
+    if (fstat(*dir_fd, &parent) < 0) {
+        result = -errno;
+    } else {
+        if (depth > HELD_DEPTH) {
+            close(*dir_fd);
+            *dir_fd = -1;
+        }
+        result = change_directory(walk, &child_fd, depth);
+        if (result == 0 && *dir_fd < 0) {
+            *dir_fd = open_parent(child_fd, &parent);
+            if (*dir_fd < 0)
+                result = *dir_fd;
+        }
+    }
+    if (child_fd >= 0)
+        close(child_fd);
+    return result;
+}
+
+static int change_directory(struct walk *walk, int *dir_fd, int depth)
+{
+    struct names below = {0};
+    size_t length = walk->length;
+    int result = change_entries(walk, *dir_fd, &below);
+
+    for (const char *name = below.text; result == 0 && name && *name; name += strlen(name) + 1) {
+        result = enter_path(walk, name);
+        if (result == 0)
+            result = change_below(walk, dir_fd, name, depth + 1);
+        if (result == 0)
+            leave_path(walk, length);
+    }
+    free(below.text);
     return result;
 }
 
@@ -282,7 +373,9 @@ int hold_chown_tree(int dir_fd, const struct hold_id_maps *old_maps,
     walk->overflow_gid = overflow_gid;
     walk->top_fd = dir_fd;
     fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    result = fd < 0 ? -errno : change_directory(walk, fd, 0);
+    result = fd < 0 ? -errno : change_directory(walk, &fd, 0);
+    if (fd >= 0)
+        close(fd);
     if (result < 0)
         (void)snprintf(path, path_size, "%s", walk->path);
     for (size_t n = 0; n < walk->capacity; n++)

@@ -26,7 +26,8 @@ struct hold_id_maps {
  * stays as it is before the second step; what has none in new_maps becomes overflow_uid,
  * overflow_gid. Set-ID bits, capabilities and the times of directories are kept. Several names of a
  * file stay names of one file even where a change of owner makes a copy of it (overlay). Enters no
- * other mount (-EBUSY), follows no symbolic link. Holds one descriptor per level.
+ * other mount (-EBUSY), follows no symbolic link. Holds a bounded number of descriptors; a path of
+ * PATH_MAX bytes or more is refused (-ENAMETOOLONG).
  * 0, or -errno with a part changed: -EOVERFLOW for an owner without a place in old_maps; and then
  * path holds, as far as it fits, the path below dir_fd of what failed. */
 int hold_chown_tree(int dir_fd, const struct hold_id_maps *old_maps,

@@ -1,4 +1,4 @@
-"""Operations on more than one set, on real drivers: creating, relating, naming, deleting, mounts."""
+"""Operations on more than one set, on real drivers: making, relating, naming, deleting, mounts."""
 
 import hashlib
 import json

@@ -3,19 +3,31 @@
 import errno
 import os
 import subprocess
-import tempfile
+import sys
 from collections.abc import Callable, Iterator
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from holdfs.core.config import load_options
+from holdfs.core.store import Store
 from holdfs.drivers import open_driver
 from holdfs.drivers.base import Driver, DriverError, DriverNotSupported, MountOptions
 from holdfs.native import btrfs as native
 from holdfs.native.mount import umount
 from tests.conftest import GraphRun
-from tests.drivers.conformance import WRITABLE, DriverConformance, layer_id, mounted
+from tests.drivers.conformance import (
+    GIDMAP,
+    UIDMAP,
+    WRITABLE,
+    DriverConformance,
+    layer_id,
+    mounted,
+)
+from tests.drivers.manifest import fill, manifest
 from tests.mounts import unmount_below
 from tests.needs import loop_mounted, needs
+from tests.peers import GoStore
 
 pytestmark = needs("root", "btrfs")
 
@@ -23,11 +35,8 @@ pytestmark = needs("root", "btrfs")
 @pytest.fixture
 def roots(loop_top: Callable[[str], str]) -> Iterator[GraphRun]:
     """Give an empty pair of roots on btrfs."""
-    with tempfile.TemporaryDirectory(prefix="holdfs", dir=loop_top("btrfs")) as top:
-        made = GraphRun(f"{top}/graph", f"{top}/run")
-        for directory in made:
-            os.mkdir(directory, 0o700)
-        yield made
+    with TemporaryDirectory(prefix="holdfs", dir=loop_top("btrfs")) as top:
+        yield _make_roots(top)
         left = unmount_below(top)
         assert not left, f"left mounted: {left}"
 
@@ -192,6 +201,34 @@ def test_no_name_that_is_too_long_reaches_the_kernel(roots: GraphRun) -> None:
     os.close(fd)
 
 
+_IN_A_NAMESPACE = """
+import os, sys
+from holdfs.drivers import open_driver
+from holdfs.drivers.base import MountOptions
+graph, run = sys.argv[1:]
+driver = open_driver("btrfs", graph_root=graph, run_root=run, options=())
+driver.create("a" * 64, "")
+driver.create("b" * 64, "a" * 64)
+os.mkdir(driver.mount("b" * 64, MountOptions()) + "/d")
+driver.create("c" * 64, "b" * 64)
+print(os.listdir(driver.mount_point("c" * 64)), len(driver.list_layers()))
+for name in "cba":
+    driver.remove(name * 64)
+print(driver.list_layers())
+"""
+
+
+@needs("userns")
+def test_in_a_user_namespace_layers_are_made_and_removed(roots: GraphRun) -> None:
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", _IN_A_NAMESPACE,
+         *roots],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert "['d'] 3\n[]\n" == done.stdout, done.stderr
+
+
 # -- limits ------------------------------------------------------------------------------------
 
 
@@ -293,3 +330,128 @@ def test_cleanup_undoes_the_private_mount_that_others_made(roots: GraphRun) -> N
 
     with pytest.raises(OSError):
         umount(driver.home)
+
+
+# -- beside the Go tools -----------------------------------------------------------------------
+
+
+@needs("containers-storage")
+def test_status_is_the_same(roots: GraphRun) -> None:
+    store = _store(roots)
+    ours = [f"{key}: {value}" for key, value in store.status()]
+
+    theirs = GoStore(*roots, driver="btrfs").run("status").stderr.splitlines()
+
+    store.driver.cleanup()
+    assert theirs == ours
+
+
+@needs("containers-storage")
+def test_homes_made_by_both_are_the_same(
+    loop_top: Callable[[str], str],
+) -> None:
+    homes = []
+    for by_go in (True, False):
+        with TemporaryDirectory(prefix="holdfs", dir=loop_top("btrfs")) as top:
+            roots = _make_roots(top)
+            go, store = GoStore(*roots, driver="btrfs"), _store(roots)
+            for number, parent in ((1, 0), (2, 1), (3, 2), (4, 1)):
+                parent_id = layer_id(parent) if parent else ""
+                if by_go:
+                    named = [parent_id] if parent else []
+                    go.run("create-layer", "--id", layer_id(number), *named)
+                else:
+                    store.create_layer(parent=parent_id, layer_id=layer_id(number))
+            if by_go:
+                go.run("delete-layer", layer_id(4))
+            else:
+                store.delete_layer(layer_id(4))
+            homes.append(manifest(f"{roots.graph}/btrfs", with_directory_times=False))
+            store.driver.cleanup()
+
+    assert homes[0] == homes[1]
+
+
+@needs("containers-storage")
+def test_what_one_wrote_the_other_shows_and_removes(roots: GraphRun) -> None:
+    go, store = GoStore(*roots, driver="btrfs"), _store(roots)
+    go.run("create-layer", "--id", layer_id(1))
+    fill(go.out("mount", layer_id(1)))
+    go.run("unmount", layer_id(1))
+
+    store.create_layer(parent=layer_id(1), layer_id=layer_id(2))
+    with mounted(store.driver, layer_id(2)) as top:
+        os.unlink(f"{top}/sparse")
+        os.rename(f"{top}/dangling", f"{top}/moved")
+        ours = manifest(top)
+    go.run("create-layer", "--id", layer_id(3), layer_id(2))
+    top = go.out("mount", layer_id(3))
+    theirs = manifest(top)
+    go.run("unmount", layer_id(3))
+    with mounted(store.driver, layer_id(3)) as ours_too:
+        assert top == ours_too
+
+    assert ours == theirs
+    store.delete_layer(layer_id(3))
+    for number in (2, 1):
+        go.run("delete-layer", layer_id(number))
+    assert [] == store.driver.list_layers()
+    store.driver.cleanup()
+
+
+@needs("containers-storage")
+def test_changed_trees_of_both_are_the_same(roots: GraphRun) -> None:
+    go, store = GoStore(*roots, driver="btrfs"), _store(roots)
+    go.run("create-layer", "--id", layer_id(1))
+    fill(go.out("mount", layer_id(1)))
+    go.run("unmount", layer_id(1))
+    maps = [":".join(str(n) for line in ranges for n in line) for ranges in (UIDMAP, GIDMAP)]
+    go.run(
+        "create-layer", "--uidmap", maps[0], "--gidmap", maps[1], "--id", layer_id(2), layer_id(1)
+    )
+
+    driver = store.driver
+    driver.create(layer_id(3), layer_id(1), uidmap=UIDMAP, gidmap=GIDMAP)
+    driver.change_owner(
+        layer_id(3), old_uidmap=(), old_gidmap=(), new_uidmap=UIDMAP, new_gidmap=GIDMAP
+    )
+
+    shown = [
+        manifest(driver.mount_point(layer_id(number)), with_directory_times=False)
+        for number in (2, 3)
+    ]
+    assert shown[0] == shown[1]
+    driver.cleanup()
+
+
+@needs("containers-storage")
+def test_limits_on_disk_are_in_force_with_both(quota_roots: GraphRun) -> None:
+    go, store = GoStore(*quota_roots, driver="btrfs"), _store(quota_roots)
+    store.create_layer(layer_id=layer_id(1))
+    store.driver.create(layer_id(2), layer_id(1), storage_options=["size=20M"])
+    go.run("create-layer", "--id", layer_id(3), layer_id(1))
+    with open(f"{store.driver.home}/quotas/{layer_id(3)}", "w", encoding="ascii") as file:
+        file.write(str(20 << 20))
+
+    for top in (
+        go.out("mount", layer_id(3)),
+        store.driver.mount(layer_id(2), WRITABLE),
+    ):
+        with pytest.raises(OSError) as raised:
+            _fill_up(f"{top}/too-much", 40 << 20)
+        assert errno.EDQUOT == raised.value.errno
+    go.run("unmount", layer_id(3))
+    go.run("delete-layer", layer_id(3))
+    assert [layer_id(2)] == os.listdir(f"{store.driver.home}/quotas")
+    store.driver.cleanup()
+
+
+def _store(roots: GraphRun) -> Store:
+    return Store.open(load_options(graph_root=roots.graph, run_root=roots.run, driver="btrfs"))
+
+
+def _make_roots(top: str) -> GraphRun:
+    roots = GraphRun(f"{top}/graph", f"{top}/run")
+    for directory in roots:
+        os.mkdir(directory, 0o700)
+    return roots

@@ -9,6 +9,7 @@ pytestmark = needs("root", "overlay")
 
 class TestOverlay(StoresConformance):
     driver_name = "overlay"
+    has_native_diff = True
 
     def test_a_chain_of_300_layers_shows_them_all(self, driver: Driver) -> None:
         self.check_chain(driver, 300)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -103,6 +104,35 @@ def test_cleanup_removes_staging_and_the_mount_of_the_home(graph_run: GraphRun) 
 
     assert not os.path.exists(f"{driver.home}/staging")
     assert [] == mounts_below(graph_run.graph)
+
+
+def test_cleanup_leaves_what_a_partial_pull_has_under_way(graph_run: GraphRun) -> None:
+    driver = open_overlay(graph_run)
+    driver.create(layer_id(1), "")
+    with mounted(driver, layer_id(1)):
+        pass
+    for name in ("in-use", "left"):
+        os.makedirs(f"{driver.home}/staging/{name}/dir")
+        with open(f"{driver.home}/staging/{name}/staging.lock", "wb"):
+            pass
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, fcntl.LOCK_EX);"
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    lock = f"{driver.home}/staging/in-use/staging.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout and b"locked\n" == holder.stdout.readline()
+        driver.cleanup()
+        left = os.listdir(f"{driver.home}/staging")
+        is_private = is_mount_point(driver.home)
+        holder.communicate(timeout=20)
+
+    driver.cleanup()
+    assert (["in-use"], True) == (left, is_private)
+    assert not os.path.exists(f"{driver.home}/staging")
+    assert not is_mount_point(driver.home)
 
 
 def test_cleanup_leaves_a_disk_of_its_own_that_is_mounted_at_the_home(graph_run: GraphRun) -> None:
@@ -228,6 +258,22 @@ def test_metacopy_is_found_out_and_used(graph_run: GraphRun) -> None:
     assert ("Using metacopy", "true") in driver.status()
     with mounted(driver, layer_id(1), MountOptions(options=("nodev",))) as top:
         assert "metacopy=on" in mount_line(top)
+
+
+def test_options_of_the_file_system_reach_it(graph_run: GraphRun) -> None:
+    driver = open_overlay(graph_run, "overlay.mountopt=redirect_dir=on,index=on")
+    driver.create(layer_id(1), "")
+    os.mkdir(f"{driver.diff_path(layer_id(1))}/d")
+    driver.create(layer_id(2), layer_id(1))
+
+    with mounted(driver, layer_id(2)) as top:
+        assert {"redirect_dir=on", "index=on"} <= set(mount_line(top).split(","))
+        os.rename(f"{top}/d", f"{top}/renamed")
+    assert ("Native Overlay Diff", "false") in driver.status()
+    assert not driver.diff_parent_is_native(layer_id(2), layer_id(1))
+    driver.create(layer_id(3), layer_id(2))
+    with mounted(driver, layer_id(3)) as top:
+        assert ["renamed"] == os.listdir(top)
 
 
 def test_an_unused_bind_is_no_obstacle(graph_run: GraphRun) -> None:

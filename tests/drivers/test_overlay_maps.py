@@ -170,7 +170,7 @@ def test_changed_trees_of_both_are_the_same(stores: Callable[[], GraphRun]) -> N
 
 def _plain(shown: dict[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
     """Leave out times of directories, which the Go tools change, and the kernel's own marks."""
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     for path, (mode, owner, device, time_ns, content, xattrs, same) in shown.items():
         assert isinstance(mode, int) and isinstance(xattrs, dict)
         marks = {name: value for name, value in xattrs.items() if ".overlay." not in name}

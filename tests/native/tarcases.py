@@ -59,7 +59,7 @@ GOOD: dict[str, bytes] = {
     "gnu times": member("t", magic=_GNU, tail=b"14000000000\00014000000000\0") + END,
     "gnu as go wrote it before 1.8": member("n", magic=_GNU, tail=b"a/prefix/in/gnu") + END,
     "star": member("n", tail=b"star/prefix".ljust(131, b"\0") + b"14000000000\0" + b"14000000000\0", fields={508: b"tar\0"}) + END,
-    "python ustar": _python_tar(tarfile.USTAR_FORMAT) if False else _python_tar(tarfile.GNU_FORMAT),
+    "python gnu": _python_tar(tarfile.GNU_FORMAT),
     "python pax": _python_tar(tarfile.PAX_FORMAT),
     "pax": pax(
         ("path", "päx/" + "n" * 200),

@@ -149,6 +149,29 @@ def test_a_node_of_a_deleted_object_is_gone(grove: Grove) -> None:
             node.attributes(grove.tree.view)
 
 
+def test_nothing_can_be_changed_in_a_deleted_object(grove: Grove) -> None:
+    grove.store.create_layer(names=["x"])
+    directory, names = grove.directory("layers/x"), grove.find("layers/x/names")
+    items = grove.directory("layers/x/big-data")
+    assert isinstance(names, AttributeFile)
+    grove.store.delete_layer("x")
+    grove.tree.load()
+    view = grove.tree.view
+
+    for act in (
+        lambda: names.open_writer(view, truncate=True, append=False),
+        lambda: directory.unlink(view, "id"),
+        lambda: directory.rename(view, "names", directory, "names~", replace=True),
+        lambda: directory.create(view, "scratch", append=False),
+        lambda: directory.symlink(view, "parent", "../y"),
+        lambda: items.create(view, "item", append=False),
+        lambda: items.unlink(view, "item"),
+        lambda: directory.names(view),
+    ):
+        with pytest.raises(FileNotFoundError):
+            act()
+
+
 def test_inodes_depend_on_path_and_object(grove: Grove, chain: Callable[[], None]) -> None:
     chain()
     paths = ["images/shop", f"images/{IMAGE}", "layers/top/images/shop", "images/q%2Fshop"]

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cleanpath.h"
 #include "sink.h"
 #include "splitread.h"
 
@@ -30,11 +31,15 @@ static int open_in(int directory_fd, const char *name)
 
 int lookup_open(const struct lookup *lookup, const char *name, uint64_t size)
 {
+    char path[PATH_MAX];
     struct stat found;
     int fd = -ENOENT;
 
+    if (strlen(name) >= sizeof path)
+        return -ENAMETOOLONG;
+    (void)clean_path(name, path); /* as Go joins it: d/../f needs no d */
     for (size_t i = 0; i < lookup->count && fd < 0; i++)
-        fd = open_in(lookup->fds[i], name);
+        fd = open_in(lookup->fds[i], path);
     if (fd < 0)
         return fd;
     if (fstat(fd, &found) < 0 || !S_ISREG(found.st_mode) || (uint64_t)found.st_size != size) {
@@ -47,7 +52,7 @@ int lookup_open(const struct lookup *lookup, const char *name, uint64_t size)
 void lookup_explain(const struct lookup *lookup, const char *name, int error, char *message,
                     size_t room)
 {
-    char link[64], directory[PATH_MAX] = "", said[128];
+    char link[64], directory[PATH_MAX] = "", path[PATH_MAX], said[128];
     ssize_t length = 0;
 
     if (error == -ESTALE) {
@@ -61,8 +66,10 @@ void lookup_explain(const struct lookup *lookup, const char *name, int error, ch
     directory[length > 0 ? length : 0] = 0;
     (void)snprintf(said, sizeof said, "%s", strerrordesc_np(-error));
     said[0] = (char)tolower((unsigned char)said[0]);
-    while (name[0] == '.' && name[1] == '/')
-        name += 2;
+    if (strlen(name) < sizeof path) {
+        (void)clean_path(name, path);
+        name = path;
+    }
     (void)snprintf(message, room, "open %s/%s: %s", directory, name, said);
 }
 

@@ -90,9 +90,14 @@ static uint64_t ready(const struct outlet *outlet)
                                                  : outlet->offered;
 }
 
+/* For a batch, or for less if no more will come before it is written. */
 static void wake_writer(struct outlet *outlet, bool is_urgent)
 {
-    if (outlet->writer_waits && (is_urgent || ready(outlet) - outlet->written >= WRITE_BATCH)) {
+    bool is_all = outlet->task_first == outlet->task_end &&
+                  (outlet->is_ended || outlet->producer_waits);
+
+    if (outlet->writer_waits &&
+        (is_urgent || is_all || ready(outlet) - outlet->written >= WRITE_BATCH)) {
         outlet->writer_waits = false;
         pthread_cond_signal(&outlet->for_writer);
     }
@@ -304,6 +309,8 @@ static void *reader_main(void *argument)
                outlet->tasks[outlet->task_first % TASKS].is_done)
             outlet->task_first++;
         wake_writer(outlet, false);
+        if (outlet->producer_waits && outlet->task_end - outlet->task_first <= TASKS / 2)
+            pthread_cond_signal(&outlet->for_producer);
     }
     pthread_mutex_unlock(&outlet->lock);
     return NULL;
