@@ -20,6 +20,7 @@ from holdfs.core.errors import BigDataNotKnown, InvalidBigDataName
 from holdfs.core.formats import bigdata, digests
 from holdfs.core.formats.records import Container, Image, Layer
 from holdfs.core.lockfile import make_private_dir
+from holdfs.core.oci import DESCRIBED
 
 R = TypeVar("R", Layer, Image, Container)
 
@@ -108,9 +109,13 @@ def with_item(record: R, key: str, data: bytes) -> R:
         return msgspec.structs.replace(record, big_data_names=keys)
     manifest = isinstance(record, Image) and digests.is_manifest(key)
     found = digests.manifest_digest(data) if manifest else digests.digest(data)
-    if manifest and isinstance(record, Image) and not record.digest:
-        # Set from the first manifest and then kept for good, as the Go tools do.
-        record = msgspec.structs.replace(record, digest=found)
+    if isinstance(record, Image) and manifest:
+        # Set from the first manifest and then kept for good, as the Go tools do; one that was ours
+        # is none.
+        if not record.digest or DESCRIBED in record.flags:
+            record = msgspec.structs.replace(record, digest=found)
+        flags = {name: value for name, value in record.flags.items() if name != DESCRIBED}
+        record = msgspec.structs.replace(record, flags=flags)
     return msgspec.structs.replace(
         record,
         big_data_names=keys,

@@ -3,7 +3,10 @@ Making layers and images. Source: spec 10.2, 10.3.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from holdfs.core import bigdata, idmapping, naming
 from holdfs.core.errors import (
@@ -124,6 +127,7 @@ class Creating(Sets):
         digest: str = "",
         created: str = "",
         big_data: Sequence[tuple[str, bytes]] = (),
+        flags: Mapping[str, Any] | None = None,
     ) -> Image:
         """
         Make an image record, with all its big data in one hold of the lock.
@@ -165,6 +169,7 @@ class Creating(Sets):
                         image = bigdata.write_item(
                             self.new_data_dir("images"), "image", image, key, data
                         )
+                    image = msgspec.structs.replace(image, flags=dict(flags or {}))
                     edit.add(image, of_images=True)
                     edit.save()
                 except BaseException:

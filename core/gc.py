@@ -34,27 +34,29 @@ def collect(store: Store) -> None:
     with store.layers.edit() as layers:
         for layer_id in unrecorded.found(store, layers.records):
             store.driver.remove(layer_id)
-            bigdata.remove_items(store.set_dir("layers"), layer_id)
+            for directory in store.data_dirs("layers"):
+                bigdata.remove_items(directory, layer_id)
         _remove_data(store, "layers", layers.records)
         _remove_tar_splits(store, layers.records)
 
 
 def _remove_data(store: Store, kind: Kind, records: Records[Any]) -> None:
-    with os.scandir(store.set_dir(kind)) as entries:
-        orphans = [
-            entry.name
-            for entry in entries
-            if is_full_id(entry.name)
-            and entry.name not in records
-            and entry.is_dir(follow_symlinks=False)
-        ]
-    for record_id in orphans:
-        bigdata.remove_items(store.set_dir(kind), record_id)
+    for directory in store.data_dirs(kind):
+        with os.scandir(directory) as entries:
+            orphans = [
+                entry.name
+                for entry in entries
+                if is_full_id(entry.name)
+                and entry.name not in records
+                and entry.is_dir(follow_symlinks=False)
+            ]
+        for record_id in orphans:
+            bigdata.remove_items(directory, record_id)
 
 
 def _remove_tar_splits(store: Store, layers: Records[Any]) -> None:
-    directory = store.set_dir("layers")
-    for name in os.listdir(directory):
-        layer_id = name.removesuffix(_TAR_SPLIT)
-        if layer_id != name and layer_id and layer_id not in layers:
-            os.unlink(os.path.join(directory, name))
+    for directory in store.data_dirs("layers"):
+        for name in os.listdir(directory):
+            layer_id = name.removesuffix(_TAR_SPLIT)
+            if layer_id != name and layer_id and layer_id not in layers:
+                os.unlink(os.path.join(directory, name))

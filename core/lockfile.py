@@ -171,6 +171,12 @@ class LockGroup:
         with ExitStack() as stack:
             yield HeldGroup([stack.enter_context(lock.writing()) for lock in self._locks])
 
+    @contextmanager
+    def reading(self) -> Iterator[HeldGroup]:
+        """Hold all of them beside other readers; raises as `LockFile.writing`."""
+        with ExitStack() as stack:
+            yield HeldGroup([stack.enter_context(lock.reading()) for lock in self._locks])
+
 
 def make_private_dir(path: str) -> None:
     """Make the directory and its missing parents, mode 0700, as the Go tools do."""

@@ -6,12 +6,14 @@ Relating pristine objects: layer to parent, image to top layer, container to ima
 
 import msgspec
 
+from holdfs.core import bigdata, oci
 from holdfs.core.containing import Containing
+from holdfs.core.describing import Describing
 from holdfs.core.errors import NotPristine, StoreReadOnly
 from holdfs.core.formats.records import Container, Image, Layer
 
 
-class Relating(Containing):
+class Relating(Containing, Describing):
     """The operations that set a relation which an object was made without."""
 
     def set_parent(self, layer: str, parent: str) -> Layer:
@@ -55,6 +57,9 @@ class Relating(Containing):
         Raises:
             NotPristine: It has a top layer, or a container was made from it.
         """
+        images = self.images.current()
+        if oci.DESCRIBED in images.one(self.full_id("images", images, image)).flags:
+            self.seal_chain(layer)
         with self.layers.lock.writing():
             layer_id = self.full_id("layers", self.layers.current(), layer)
             with self.images.edit() as edit:
@@ -66,6 +71,12 @@ class Relating(Containing):
                         "make a new image with mkdir in the layer's images/"
                     )
                 changed = msgspec.structs.replace(record, layer=layer_id)
+                if oci.DESCRIBED in record.flags:
+                    directory = edit.records.data_dir(image_id)
+                    for key, data in self.description(changed.layer, changed.created):
+                        changed = bigdata.write_item(directory, "image", changed, key, data)
+                    flags = {**changed.flags, oci.DESCRIBED: True}
+                    changed = msgspec.structs.replace(changed, flags=flags)
                 edit.replace(changed)
         return changed
 

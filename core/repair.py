@@ -56,4 +56,5 @@ def _delete_unrecorded(store: Store, layer_id: str) -> None:
         # Somebody may have made a record of it since.
         if layer_id in unrecorded.found(store, edit.records):
             store.driver.remove(layer_id)
-            bigdata.remove_items(store.set_dir("layers"), layer_id)
+            for directory in store.data_dirs("layers"):
+                bigdata.remove_items(directory, layer_id)

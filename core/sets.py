@@ -134,6 +134,15 @@ class Sets:
         root = self.options.image_store if kind == "images" else ""
         return self._dir(root or self.graph_root, kind)
 
+    def data_dirs(self, kind: Kind) -> list[str]:
+        """Return the directories of ours that hold the big data of a kind."""
+        sources = {
+            "layers": self.layers.sources,
+            "images": self.images.sources,
+            "containers": self.containers.sources,
+        }[kind]
+        return list(dict.fromkeys(s.data_dir for s in sources if not s.read_only))
+
     def make_dirs(self) -> None:
         """
         Make the directories and empty lock files that an opened store has.

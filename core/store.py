@@ -20,7 +20,6 @@ import msgspec
 from holdfs.core import bigdata, naming
 from holdfs.core.config import StoreOptions
 from holdfs.core.deleting import Deleting
-from holdfs.core.diffing import Diffing
 from holdfs.core.errors import (
     BigDataNotKnown,
     LayerNotKnown,
@@ -28,7 +27,6 @@ from holdfs.core.errors import (
     NotKnown,
     StoreReadOnly,
 )
-from holdfs.core.filling import Filling
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.mounting import Mounting
 from holdfs.core.recordset import Edit, RecordSet
@@ -41,7 +39,7 @@ T = TypeVar("T")
 _SINGULAR = {"layers": "layer", "images": "image", "containers": "container"}
 
 
-class Store(Filling, Diffing, Relating, Deleting, Mounting):
+class Store(Relating, Deleting, Mounting):
     """One store, safe to use from several threads, beside any number of other programs."""
 
     @classmethod

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from holdfs.core.archive.staging import Staging
 from holdfs.core.errors import DamagedStream, InvalidDigest
 from holdfs.core.formats import idmap
 from holdfs.core.formats.records import Layer
@@ -59,6 +60,16 @@ def unpack(
         force_mask=driver.force_mask,
         parent_owner=(uid, gid),
     )
+    return _run(source_fd, directory_fd, tar_split, options, progress)
+
+
+def _run(
+    source_fd: int,
+    directory_fd: int,
+    tar_split: str,
+    options: UntarOptions,
+    progress: Progress | None,
+) -> Unpacked:
     split_fd = os.open(tar_split, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         unpacked = native_untar(
@@ -72,6 +83,22 @@ def unpack(
     finally:
         os.close(split_fd)
     return unpacked
+
+
+def read_through(source_fd: int, place: Staging) -> Unpacked:
+    """
+    Read a plain tar for its digests and tar-split alone; its files are of no interest.
+
+    Raises as `unpack`.
+    """
+    # The engine makes files of what it reads. They go with the staging directory.
+    os.mkdir(place.diff, 0o700)
+    directory_fd = os.open(place.diff, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    options = UntarOptions(whiteouts=Whiteouts.KEEP, ignore_chown_errors=True)
+    try:
+        return _run(source_fd, directory_fd, place.tar_split, options, None)
+    finally:
+        os.close(directory_fd)
 
 
 def _ranges(maps: idmap.Maps) -> list[IdRange]:

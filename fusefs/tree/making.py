@@ -46,7 +46,10 @@ def _layer(tree: "Tree", name: str, parent: str) -> str:
 
 def _image(tree: "Tree", name: str, layer: str) -> str:
     is_id = is_full_id(name)
-    image = tree.store.create_image(
+    if layer:
+        # From now on its content does not change: nobody may be left writing to it.
+        tree.automount.release("layers", layer)
+    image = tree.store.create_described_image(
         layer=layer, names=() if is_id else (name,), image_id=name if is_id else ""
     )
     return image.id

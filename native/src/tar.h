@@ -128,6 +128,47 @@ int64_t hold_segments_read(struct hold_segments *segments, uint64_t offset, void
 
 void hold_segments_free(struct hold_segments *segments);
 
+/* Two states of a tree. */
+struct hold_diff_options {
+    int new_fd; /* the state, or an overlay's upper directory; opened for reading */
+    int old_fd; /* the state before, whole; -1: nothing, or lowers */
+    const int *lower_fds; /* the directories below an upper, nearest first */
+    size_t lowers;
+    int is_overlay;  /* new_fd is an upper: devices 0:0 and opaque directories say what is gone */
+    int in_userns;   /* opaque is user.overlay.opaque, not trusted.* */
+    const struct hold_id_range *new_uid_map, *new_gid_map; /* owners are shown as container IDs */
+    size_t new_uid_map_length, new_gid_map_length;
+    const struct hold_id_range *old_uid_map, *old_gid_map;
+    size_t old_uid_map_length, old_gid_map_length;
+    int64_t now; /* the time that deletions get in a tar */
+};
+
+/* What differs: for each entry 'A', 'C' or 'D', its path from "/" on and a NUL, sorted by path; to
+ * be freed with hold_free. size: an upper's, each inode once; else of what is new or changed; both
+ * without directories. 0, or -errno and a message in result. */
+int hold_changes(const struct hold_diff_options *options, char **list, size_t *length,
+                 uint64_t *size, struct hold_tar_out_result *result);
+
+void hold_free(void *memory);
+
+/* Write the tar of what differs, with the headers of containers-storage 1.43. As
+ * hold_tar_from_split otherwise. */
+int hold_tar_from_diff(const struct hold_diff_options *diff,
+                       const struct hold_tar_out_options *options,
+                       struct hold_tar_out_result *result);
+
+/* The same as a list of segments. */
+int hold_segments_from_diff(const struct hold_diff_options *diff, int spill_fd,
+                            struct hold_segments **segments, struct hold_tar_out_result *result);
+
+/* Make the empty directory target_fd equal to source_fd, itself included: owners, modes, times, hard
+ * links, special files, holes, and the attributes that layers have (security.capability, user.*,
+ * trusted.overlay.opaque). Data is shared where the file system can. Nobody may change the source
+ * meanwhile. in_userns: devices are left out. Both are opened for reading; two threads.
+ * 0, or -errno with a part copied, and a message that names the path. */
+int hold_copy_tree(int source_fd, int target_fd, int ignore_chown_errors, int in_userns,
+                   char *message, size_t room);
+
 /* cffi: end */
 
 #endif

@@ -23,7 +23,8 @@ from tests.peers import GoStore
 
 pytestmark = needs("root", "overlay", "containers-storage")
 
-MAPS = MapRequest(uidmap=(IdMap(container_id=0, host_id=100000, size=65536),))
+_RANGE = IdMap(container_id=0, host_id=100000, size=65536)
+MAPS = MapRequest(uidmap=(_RANGE,), gidmap=(_RANGE,))
 
 
 @pytest.fixture(params=["overlay", "vfs"])

@@ -1,0 +1,73 @@
+"""
+The two documents by which the image tools know an image: OCI config and manifest.
+
+podman lists no image at all while one in the store has no manifest, so an image that somebody makes
+with mkdir gets a pair of its own, and a flag that says so. The first manifest that is put in its
+place is the image's real one. Source: OCI image specification; spec 3.4.
+"""
+
+import platform
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from holdfs.core.formats.digests import digest
+from holdfs.core.formats.records import Layer
+
+#: In an image's flags: its config and manifest are ours.
+DESCRIBED: Final = "holdfs.described"
+MANIFEST: Final = "manifest"
+
+_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+def documents(chain: Sequence[Layer], created: str) -> list[tuple[str, bytes]]:
+    """
+    Return config and manifest as big-data items.
+
+    Args:
+        chain: The image's layers, base first. One whose diff has no digest yet can't be named, and
+            with it all above it: such an image can be run and mounted, but not be pushed.
+        created: RFC 3339.
+    """
+    known: list[Layer] = []
+    for layer in chain:
+        if not layer.diff_digest:
+            break
+        known.append(layer)
+    machine = platform.machine()
+    config = _encode(
+        {
+            "created": created,
+            "architecture": _MACHINES.get(machine, machine),
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [layer.diff_digest for layer in known]},
+            "history": [{"created": created, "created_by": "holdfs"} for _ in known],
+        }
+    )
+    manifest = _encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "digest": digest(config),
+                "size": len(config),
+            },
+            "layers": [
+                {
+                    "mediaType": "application/vnd.oci.image.layer.v1.tar",
+                    "digest": layer.diff_digest,
+                    "size": layer.diff_size,
+                }
+                for layer in known
+            ],
+        }
+    )
+    return [(digest(config), config), (MANIFEST, manifest)]
+
+
+def _encode(value: object) -> bytes:
+    return msgspec.json.encode(value)

@@ -1,0 +1,496 @@
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "inodeset.h"
+#include "treewalk.h"
+
+/*
+ * Two threads with a stack of directories. A directory gets its times when all in it is made: what
+ * is made in its directories later does not change them. Only files of several names wait for the
+ * end, when one thread makes them, and their directories get their times again.
+ */
+enum { WORKERS = 2, BUFFER = 256 << 10, XATTRS = 64 << 10 };
+
+struct directory {
+    struct directory *next;
+    char path[];
+};
+
+struct copy {
+    int source_fd, target_fd;
+    bool ignore_chown_errors, in_userns;
+    pthread_mutex_t lock;
+    pthread_cond_t for_work;
+    struct directory *stack;
+    struct directory *linked; /* files of several names */
+    int active;
+    int error;
+    char failed[512];
+};
+
+struct worker {
+    struct copy *copy;
+    struct names names;
+    char *buffer;
+};
+
+static void fail(struct copy *copy, int error, const char *path)
+{
+    pthread_mutex_lock(&copy->lock);
+    if (copy->error == 0) {
+        copy->error = error;
+        (void)snprintf(copy->failed, sizeof copy->failed, "/%.500s", path);
+    }
+    pthread_cond_broadcast(&copy->for_work);
+    pthread_mutex_unlock(&copy->lock);
+}
+
+static int push(struct copy *copy, struct directory **stack, const char *above, const char *name)
+{
+    struct directory *directory = malloc(sizeof *directory + strlen(above) + strlen(name) + 2);
+
+    if (!directory)
+        return -ENOMEM;
+    (void)sprintf(directory->path, "%s%s%s", above, *above ? "/" : "", name);
+    pthread_mutex_lock(&copy->lock);
+    directory->next = *stack;
+    *stack = directory;
+    pthread_cond_signal(&copy->for_work);
+    pthread_mutex_unlock(&copy->lock);
+    return 0;
+}
+
+/* -- data -- */
+
+static bool has_no_range(int error)
+{
+    return error == EXDEV || error == EINVAL || error == EOPNOTSUPP || error == ENOSYS ||
+           error == EPERM;
+}
+
+static ssize_t copy_through(struct worker *worker, int from, int to, off_t offset, size_t length)
+{
+    ssize_t got = pread(from, worker->buffer, length < BUFFER ? length : BUFFER, offset);
+    ssize_t done = 0;
+
+    while (done < got) {
+        ssize_t written =
+            pwrite(to, worker->buffer + done, (size_t)(got - done), offset + done);
+
+        if (written < 0)
+            return written;
+        done += written;
+    }
+    return got;
+}
+
+static int copy_range(struct worker *worker, int from, int to, off_t begin, off_t end)
+{
+    bool is_through = false;
+
+    while (begin < end) {
+        size_t length = (size_t)(end - begin);
+        loff_t in = begin, out = begin;
+        ssize_t copied = is_through ? copy_through(worker, from, to, begin, length)
+                                    : copy_file_range(from, &in, to, &out, length, 0);
+
+        if (copied < 0 && errno == EINTR)
+            continue;
+        if (copied < 0 && !is_through && has_no_range(errno)) {
+            is_through = true;
+            continue;
+        }
+        if (copied <= 0)
+            return copied < 0 ? -errno : -EIO; /* it became shorter */
+        begin += copied;
+    }
+    return 0;
+}
+
+static int copy_data(struct worker *worker, int from, int to, const struct statx *found)
+{
+    off_t size = (off_t)found->stx_size, offset = 0;
+
+    if (size == 0)
+        return 0;
+    if (found->stx_blocks * 512 >= found->stx_size) /* without holes */
+        return copy_range(worker, from, to, 0, size);
+    while (offset < size) {
+        off_t begin = lseek(from, offset, SEEK_DATA), end;
+        int result;
+
+        if (begin < 0 && errno == ENXIO)
+            break; /* a hole up to the end */
+        if (begin < 0)
+            return -errno;
+        end = lseek(from, begin, SEEK_HOLE);
+        if (end < 0)
+            return -errno;
+        if (end > size)
+            end = size;
+        result = copy_range(worker, from, to, begin, end);
+        if (result < 0)
+            return result;
+        offset = end;
+    }
+    return ftruncate(to, size) < 0 ? -errno : 0;
+}
+
+/* -- attributes -- */
+
+static bool is_copied(const char *name)
+{
+    return strcmp(name, "security.capability") == 0 || strncmp(name, "user.", 5) == 0 ||
+           strcmp(name, "trusted.overlay.opaque") == 0;
+}
+
+static int copy_xattrs(int from, int to)
+{
+    char list[4096], *names = list, *value = NULL;
+    ssize_t length = flistxattr(from, list, sizeof list);
+    int result = 0;
+
+    if (length < 0 && errno == ERANGE) {
+        names = malloc(XATTRS);
+        length = names ? flistxattr(from, names, XATTRS) : -1;
+    }
+    if (length < 0)
+        result = errno == ENOTSUP ? 0 : -errno;
+    for (ssize_t at = 0; result == 0 && at < length; at += (ssize_t)strlen(names + at) + 1) {
+        ssize_t size;
+
+        if (!is_copied(names + at))
+            continue;
+        if (!value)
+            value = malloc(XATTR_SIZE_MAX);
+        size = value ? fgetxattr(from, names + at, value, XATTR_SIZE_MAX) : -1;
+        if (size < 0 || fsetxattr(to, names + at, value, (size_t)size, 0) < 0)
+            result = value ? -errno : -ENOMEM;
+    }
+    if (names != list)
+        free(names);
+    free(value);
+    return result;
+}
+
+static void times_of(const struct statx *found, struct timespec times[2])
+{
+    times[0] = (struct timespec){found->stx_atime.tv_sec, found->stx_atime.tv_nsec};
+    times[1] = (struct timespec){found->stx_mtime.tv_sec, found->stx_mtime.tv_nsec};
+}
+
+/* After the owner the mode, and after that the capabilities: each takes the next away. */
+static int copy_attributes(const struct copy *copy, int from, int to, const struct statx *found)
+{
+    struct timespec times[2];
+    int result;
+
+    if (fchown(to, found->stx_uid, found->stx_gid) < 0 && !copy->ignore_chown_errors)
+        return -errno;
+    if (fchmod(to, found->stx_mode & 07777) < 0)
+        return -errno;
+    result = copy_xattrs(from, to);
+    times_of(found, times);
+    return result < 0 ? result : futimens(to, times) < 0 ? -errno : 0;
+}
+
+/* -- one entry -- */
+
+static int copy_file(struct worker *worker, int from_fd, int to_fd, const char *name,
+                     const struct statx *found)
+{
+    int from = openat(from_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), to, result;
+
+    if (from < 0)
+        return -errno;
+    to = openat(to_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (to < 0) {
+        result = -errno;
+        close(from);
+        return result;
+    }
+    result = copy_data(worker, from, to, found);
+    if (result == 0)
+        result = copy_attributes(worker->copy, from, to, found);
+    close(from);
+    if (close(to) < 0 && result == 0)
+        result = -errno;
+    return result;
+}
+
+static int copy_special(const struct copy *copy, int from_fd, int to_fd, const char *name,
+                        const struct statx *found)
+{
+    char target[PATH_MAX];
+    struct timespec times[2];
+
+    if (S_ISLNK(found->stx_mode)) {
+        ssize_t length = readlinkat(from_fd, name, target, sizeof target - 1);
+
+        if (length < 0)
+            return -errno;
+        target[length] = 0;
+        if (symlinkat(target, to_fd, name) < 0)
+            return -errno;
+    } else {
+        if (copy->in_userns && (S_ISCHR(found->stx_mode) || S_ISBLK(found->stx_mode)))
+            return 0;
+        if (mknodat(to_fd, name, found->stx_mode,
+                    makedev(found->stx_rdev_major, found->stx_rdev_minor)) < 0)
+            return -errno;
+    }
+    if (fchownat(to_fd, name, found->stx_uid, found->stx_gid, AT_SYMLINK_NOFOLLOW) < 0 &&
+        !copy->ignore_chown_errors)
+        return -errno;
+    if (!S_ISLNK(found->stx_mode) && fchmodat(to_fd, name, found->stx_mode & 07777, 0) < 0)
+        return -errno;
+    times_of(found, times);
+    return utimensat(to_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+static int copy_one(struct worker *worker, int from_fd, int to_fd, const char *name,
+                    const struct statx *found)
+{
+    return S_ISREG(found->stx_mode)
+               ? copy_file(worker, from_fd, to_fd, name, found)
+               : copy_special(worker->copy, from_fd, to_fd, name, found);
+}
+
+/* -- directories -- */
+
+static int copy_entries(struct worker *worker, const char *path, int from_fd, int to_fd)
+{
+    struct copy *copy = worker->copy;
+    int result = names_read(&worker->names, from_fd);
+
+    for (size_t i = 0; result == 0 && i < worker->names.count; i++) {
+        const char *name = worker->names.list[i];
+        struct statx found;
+
+        result = tree_stat(from_fd, name, &found);
+        if (result < 0) {
+            fail(copy, result, path);
+        } else if (S_ISDIR(found.stx_mode)) {
+            result = mkdirat(to_fd, name, 0700) < 0 ? -errno
+                                                    : push(copy, &copy->stack, path, name);
+        } else if (found.stx_nlink > 1) {
+            result = push(copy, &copy->linked, path, name);
+        } else {
+            result = copy_one(worker, from_fd, to_fd, name, &found);
+        }
+        if (result < 0) {
+            char failed[512];
+
+            (void)snprintf(failed, sizeof failed, "%.250s/%.250s", path, name);
+            fail(copy, result, failed);
+        }
+    }
+    return result;
+}
+
+/* Open the same directory in both trees. */
+static int open_both(const struct copy *copy, const char *path, int *from_fd, int *to_fd)
+{
+    *from_fd = tree_open(copy->source_fd, path);
+    if (*from_fd < 0)
+        return *from_fd;
+    *to_fd = tree_open(copy->target_fd, path);
+    if (*to_fd < 0)
+        close(*from_fd);
+    return *to_fd < 0 ? *to_fd : 0;
+}
+
+static int copy_directory(struct worker *worker, const char *path)
+{
+    struct statx found;
+    int from_fd, to_fd, result = open_both(worker->copy, path, &from_fd, &to_fd);
+
+    if (result < 0)
+        return result;
+    /* Before reading it changes its time of access. */
+    result = statx(from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &found) < 0 ? -errno : 0;
+    if (result == 0)
+        result = copy_entries(worker, path, from_fd, to_fd);
+    if (result == 0)
+        result = copy_attributes(worker->copy, from_fd, to_fd, &found);
+    close(from_fd);
+    close(to_fd);
+    return result;
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    struct copy *copy = worker->copy;
+    struct directory *directory;
+    int result;
+
+    /* The file mask must not take from what mknod is given. */
+    if (unshare(CLONE_FS) == 0)
+        (void)umask(0);
+    pthread_mutex_lock(&copy->lock);
+    for (;;) {
+        while (!copy->stack && copy->active > 0 && !copy->error)
+            pthread_cond_wait(&copy->for_work, &copy->lock);
+        directory = copy->stack;
+        if (!directory || copy->error)
+            break;
+        copy->stack = directory->next;
+        copy->active++;
+        pthread_mutex_unlock(&copy->lock);
+        result = copy_directory(worker, directory->path);
+        if (result < 0)
+            fail(copy, result, directory->path);
+        free(directory);
+        pthread_mutex_lock(&copy->lock);
+        copy->active--;
+        if (copy->error || (!copy->stack && copy->active == 0))
+            pthread_cond_broadcast(&copy->for_work);
+    }
+    pthread_mutex_unlock(&copy->lock);
+    return NULL;
+}
+
+/* -- files of several names -- */
+
+static int link_to(const struct copy *copy, const char *first, int to_fd, const char *name)
+{
+    const char *slash = strrchr(first, '/');
+    char above[PATH_MAX];
+    int fd, result;
+
+    (void)snprintf(above, sizeof above, "%.*s", slash ? (int)(slash - first) : 0, first);
+    fd = tree_open(copy->target_fd, above);
+    if (fd < 0)
+        return fd;
+    result = linkat(fd, slash ? slash + 1 : first, to_fd, name, 0) < 0 ? -errno : 0;
+    close(fd);
+    return result;
+}
+
+static int copy_linked(struct worker *worker, struct inodeset *set, const char *path)
+{
+    const struct copy *copy = worker->copy;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *first;
+    struct statx directory, found;
+    struct timespec times[2];
+    char above[PATH_MAX];
+    int from_fd, to_fd, result;
+
+    (void)snprintf(above, sizeof above, "%.*s", slash ? (int)(slash - path) : 0, path);
+    result = open_both(copy, above, &from_fd, &to_fd);
+    if (result < 0)
+        return result;
+    result = statx(to_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &directory) < 0 ? -errno : 0;
+    if (result == 0)
+        result = tree_stat(from_fd, name, &found);
+    if (result == 0) {
+        result = inodeset_add(set, found.stx_ino, path, &first);
+        if (result > 0)
+            result = copy_one(worker, from_fd, to_fd, name, &found);
+        else if (result == 0)
+            result = link_to(copy, first, to_fd, name);
+    }
+    times_of(&directory, times);
+    if (result == 0 && futimens(to_fd, times) < 0)
+        result = -errno;
+    close(from_fd);
+    close(to_fd);
+    return result;
+}
+
+static void *linker_main(void *argument)
+{
+    struct worker *worker = argument;
+    struct copy *copy = worker->copy;
+    struct inodeset *set = inodeset_new();
+
+    if (unshare(CLONE_FS) == 0)
+        (void)umask(0);
+    if (!set)
+        fail(copy, -ENOMEM, "");
+    for (struct directory *each = copy->linked; each && copy->error == 0; each = each->next) {
+        int result = copy_linked(worker, set, each->path);
+
+        if (result < 0)
+            fail(copy, result, each->path);
+    }
+    inodeset_free(set);
+    return NULL;
+}
+
+static void run(struct copy *copy)
+{
+    struct worker workers[WORKERS] = {0};
+    pthread_t threads[WORKERS];
+    int started = 0;
+
+    for (int i = 0; i < WORKERS; i++) {
+        workers[i].copy = copy;
+        workers[i].buffer = malloc(BUFFER);
+        if (!workers[i].buffer)
+            fail(copy, -ENOMEM, "");
+    }
+    for (; started < WORKERS && copy->error == 0; started++)
+        if (pthread_create(&threads[started], NULL, worker_main, &workers[started]))
+            break;
+    if (started == 0)
+        fail(copy, -EAGAIN, "");
+    for (int i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+    if (copy->linked && copy->error == 0) {
+        if (pthread_create(&threads[0], NULL, linker_main, &workers[0]))
+            fail(copy, -EAGAIN, "");
+        else
+            pthread_join(threads[0], NULL);
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        names_free(&workers[i].names);
+        free(workers[i].buffer);
+    }
+}
+
+static void free_all(struct directory *list)
+{
+    while (list) {
+        struct directory *next = list->next;
+
+        free(list);
+        list = next;
+    }
+}
+
+int hold_copy_tree(int source_fd, int target_fd, int ignore_chown_errors, int in_userns,
+                   char *message, size_t room)
+{
+    struct copy copy = {
+        .source_fd = source_fd,
+        .target_fd = target_fd,
+        .ignore_chown_errors = ignore_chown_errors,
+        .in_userns = in_userns,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .for_work = PTHREAD_COND_INITIALIZER,
+    };
+    int result = push(&copy, &copy.stack, "", "");
+
+    if (result < 0)
+        fail(&copy, result, "");
+    else
+        run(&copy);
+    free_all(copy.stack);
+    free_all(copy.linked);
+    if (copy.error && room > 0)
+        (void)snprintf(message, room, "copy %s: %s", copy.failed, strerrordesc_np(-copy.error));
+    return copy.error;
+}

@@ -1,0 +1,513 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "cleanpath.h"
+#include "inodeset.h"
+#include "tarhead.h"
+#include "treewalk.h"
+
+/* The tar of what differs, with the members and headers of containers-storage 1.43. */
+
+enum { MOST_XATTRS = 256, OWNER_NAME = 256, OWNERS = 64 };
+
+struct owner {
+    uint32_t id;
+    bool is_known;
+    char name[OWNER_NAME];
+};
+
+struct generator {
+    struct producer producer;
+    const struct hold_diff_options *options;
+    struct sink *sink;
+    struct inodeset *links;
+    struct owner users[OWNERS], groups[OWNERS];
+    struct tar_xattr xattrs[MOST_XATTRS];
+    char *xattr_names; /* room for XATTR_LIST_MAX */
+    char *xattr_values;
+    size_t values_room;
+    char name[PATH_MAX + 16], target[PATH_MAX];
+    struct tree_failure failure;
+};
+
+static const char *user_name(struct generator *generator, uint32_t uid)
+{
+    struct owner *owner = &generator->users[uid % OWNERS];
+    char buffer[4096];
+    struct passwd entry, *found = NULL;
+
+    if (!owner->is_known || owner->id != uid) {
+        (void)getpwuid_r(uid, &entry, buffer, sizeof buffer, &found);
+        (void)snprintf(owner->name, sizeof owner->name, "%s", found ? entry.pw_name : "");
+        owner->id = uid;
+        owner->is_known = true;
+    }
+    return owner->name;
+}
+
+static const char *group_name(struct generator *generator, uint32_t gid)
+{
+    struct owner *owner = &generator->groups[gid % OWNERS];
+    char buffer[16384];
+    struct group entry, *found = NULL;
+
+    if (!owner->is_known || owner->id != gid) {
+        (void)getgrgid_r(gid, &entry, buffer, sizeof buffer, &found);
+        (void)snprintf(owner->name, sizeof owner->name, "%s", found ? entry.gr_name : "");
+        owner->id = gid;
+        owner->is_known = true;
+    }
+    return owner->name;
+}
+
+static int map_back(const struct hold_id_range *map, size_t length, int64_t *id)
+{
+    if (length == 0)
+        return 0;
+    for (size_t i = 0; i < length; i++)
+        if (*id >= map[i].host && *id - map[i].host < map[i].size) {
+            *id = (int64_t)map[i].container + (*id - map[i].host);
+            return 0;
+        }
+    return -EINVAL;
+}
+
+/* -- attributes -- */
+
+static bool is_exported(const char *name)
+{
+    return strcmp(name, "security.capability") == 0 || strcmp(name, "security.ima") == 0 ||
+           (strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0);
+}
+
+static int by_xattr(const void *a, const void *b)
+{
+    return strcmp(((const struct tar_xattr *)a)->name, ((const struct tar_xattr *)b)->name);
+}
+
+/* Those of name in the current directory. */
+static int read_xattrs(struct generator *generator, const char *name, struct tar_head *head)
+{
+    ssize_t length = llistxattr(name, generator->xattr_names, XATTR_LIST_MAX);
+    size_t used = 0;
+
+    if (length < 0)
+        return errno == ENOTSUP ? 0 : -errno;
+    for (ssize_t at = 0; at < length;) {
+        const char *key = generator->xattr_names + at;
+        ssize_t size;
+
+        at += (ssize_t)strlen(key) + 1;
+        if (!is_exported(key))
+            continue;
+        if (head->xattrs_length == MOST_XATTRS)
+            return -E2BIG;
+        if (used + XATTR_SIZE_MAX > generator->values_room) {
+            char *values = realloc(generator->xattr_values, used + 2 * XATTR_SIZE_MAX);
+
+            if (!values)
+                return -ENOMEM;
+            for (size_t i = 0; i < head->xattrs_length; i++)
+                generator->xattrs[i].value =
+                    values + ((const char *)generator->xattrs[i].value - generator->xattr_values);
+            generator->xattr_values = values;
+            generator->values_room = used + 2 * XATTR_SIZE_MAX;
+        }
+        size = lgetxattr(name, key, generator->xattr_values + used, XATTR_SIZE_MAX);
+        if (size < 0 && errno == ENODATA)
+            continue;
+        if (size < 0)
+            return -errno;
+        generator->xattrs[head->xattrs_length++] = (struct tar_xattr){
+            .name = key, .value = generator->xattr_values + used, .length = (size_t)size};
+        used += (size_t)size;
+    }
+    qsort(generator->xattrs, head->xattrs_length, sizeof *generator->xattrs, by_xattr);
+    head->xattrs = generator->xattrs;
+    return 0;
+}
+
+/* -- members -- */
+
+static char type_of(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFDIR:
+        return '5';
+    case S_IFLNK:
+        return '2';
+    case S_IFCHR:
+        return '3';
+    case S_IFBLK:
+        return '4';
+    case S_IFIFO:
+        return '6';
+    default:
+        return '0';
+    }
+}
+
+/* A file with several names: the first bears the content. */
+static int link_first(struct generator *generator, const struct statx *found, const char *path,
+                      struct tar_head *head)
+{
+    const char *first;
+    int result;
+
+    if (S_ISDIR(found->stx_mode) || found->stx_nlink < 2)
+        return 0;
+    result = inodeset_add(generator->links, found->stx_ino, path, &first);
+    if (result == 0) {
+        head->type = '1';
+        head->link = first;
+        head->size = 0;
+    }
+    return result < 0 ? result : 0;
+}
+
+static int fill_head(struct generator *generator, const struct tree_entry *entry,
+                     struct tar_head *head)
+{
+    const struct hold_diff_options *options = generator->options;
+    const struct statx *found = &entry->found;
+    int result;
+
+    *head = (struct tar_head){
+        .name = entry->path,
+        .link = "",
+        .type = type_of(found->stx_mode),
+        .mode = found->stx_mode, /* with the bits of its type */
+        .uid = found->stx_uid,
+        .gid = found->stx_gid,
+        .uname = user_name(generator, found->stx_uid),
+        .gname = group_name(generator, found->stx_gid),
+        .size = S_ISREG(found->stx_mode) ? (int64_t)found->stx_size : 0,
+        .mtime = found->stx_mtime.tv_sec,
+    };
+    if (S_ISCHR(found->stx_mode) || S_ISBLK(found->stx_mode)) {
+        head->major = found->stx_rdev_major;
+        head->minor = found->stx_rdev_minor;
+    }
+    if (S_ISLNK(found->stx_mode)) {
+        ssize_t length = readlinkat(entry->directory_fd, entry->name, generator->target,
+                                    sizeof generator->target - 1);
+
+        if (length < 0)
+            return -errno;
+        generator->target[length] = 0;
+        head->link = generator->target;
+    }
+    result = read_xattrs(generator, entry->name, head);
+    if (result == 0)
+        result = link_first(generator, found, entry->path, head);
+    if (result == 0 && strncmp(entry->name, ".wh.", 4) != 0 &&
+        (map_back(options->new_uid_map, options->new_uid_map_length, &head->uid) < 0 ||
+         map_back(options->new_gid_map, options->new_gid_map_length, &head->gid) < 0))
+        result = -EOVERFLOW;
+    return result;
+}
+
+/* path's last part behind ".wh.". */
+static void whiteout_name(struct generator *generator, const char *path)
+{
+    int above;
+    const char *name = split_path(path, &above);
+
+    (void)snprintf(generator->name, sizeof generator->name, "%.*s%s.wh.%s", above, path,
+                   above ? "/" : "", name);
+}
+
+/* A marker behind the directory whose header this was, if it hides a lower one. */
+static int put_opaque(struct generator *generator, const struct tree_entry *entry,
+                      const struct tar_head *directory)
+{
+    struct tar_head head = *directory;
+    int fd = openat(entry->directory_fd, entry->name,
+                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int result = 0;
+    bool is_opaque;
+
+    if (fd < 0)
+        return -errno;
+    is_opaque = overlay_is_opaque(generator->options, fd);
+    close(fd);
+    if (is_opaque)
+        result = overlay_hides(generator->options, entry->path);
+    if (result <= 0)
+        return result;
+    (void)snprintf(generator->name, sizeof generator->name, "%s/.wh..wh..opq", entry->path);
+    head.name = generator->name;
+    head.type = '0';
+    head.mode &= 0777;
+    head.mtime = 0;
+    head.xattrs_length = 0;
+    return tar_put_head(generator->sink, &head);
+}
+
+static int put_content(struct generator *generator, const struct tree_entry *entry,
+                       const struct tar_head *head)
+{
+    struct sink_file file = {.name = entry->path, .size = (uint64_t)head->size};
+    int result = 0;
+
+    if (head->type != '0' || head->size == 0)
+        return 0;
+    result = generator->sink->file(generator->sink, &file);
+    return result < 0 ? result : tar_put_padding(generator->sink, file.size);
+}
+
+static int put_entry(void *context, const struct tree_entry *entry)
+{
+    struct generator *generator = context;
+    const struct statx *found = &entry->found;
+    bool is_overlay = generator->options->is_overlay;
+    struct tar_head head;
+    int result;
+
+    if (S_ISSOCK(found->stx_mode))
+        return 0;
+    result = fill_head(generator, entry, &head);
+    if (result < 0)
+        return result;
+    if (S_ISDIR(found->stx_mode)) {
+        (void)snprintf(generator->name, sizeof generator->name, "%s/", entry->path);
+        head.name = generator->name;
+    } else if (is_overlay && is_whiteout(found)) {
+        /* One of several of an inode keeps the stray link name that Go leaves there. */
+        whiteout_name(generator, entry->path);
+        head.name = generator->name;
+        head.mode = 0;
+        head.type = '0';
+    }
+    result = tar_put_head(generator->sink, &head);
+    if (result == 0 && is_overlay && S_ISDIR(found->stx_mode))
+        result = put_opaque(generator, entry, &head);
+    return result < 0 ? result : put_content(generator, entry, &head);
+}
+
+static int put_deleted(struct generator *generator, const char *path)
+{
+    struct tar_head head = {
+        .link = "", .uname = "", .gname = "", .type = '0', .mtime = generator->options->now};
+
+    whiteout_name(generator, path);
+    head.name = generator->name;
+    return tar_put_head(generator->sink, &head);
+}
+
+/* -- the tar -- */
+
+/* Members for sorted changes; the directory of the last one stays open. */
+static int put_changes(struct generator *generator, const struct changes *changes)
+{
+    int directory_fd = -1, result = 0, last_above = -1;
+    const char *last = "";
+
+    for (size_t i = 0; result == 0 && i < changes->count; i++) {
+        struct tree_entry entry = {.path = changes->list[i].path + 1};
+        int above;
+
+        if (change_kind(&changes->list[i]) == 'D') {
+            result = put_deleted(generator, entry.path);
+            continue;
+        }
+        entry.name = split_path(entry.path, &above);
+        if (above != last_above || strncmp(last, entry.path, (size_t)above) != 0) {
+            char directory[PATH_MAX];
+
+            memcpy(directory, entry.path, (size_t)above);
+            directory[above] = 0;
+            if (directory_fd >= 0)
+                close(directory_fd);
+            directory_fd = tree_open(generator->options->new_fd, directory);
+            if (directory_fd < 0 || fchdir(directory_fd) < 0)
+                result = directory_fd < 0 ? directory_fd : -errno;
+            last = entry.path;
+            last_above = above;
+        }
+        entry.directory_fd = directory_fd;
+        if (result == 0)
+            result = tree_stat(directory_fd, entry.name, &entry.found);
+        if (result == 0)
+            result = put_entry(generator, &entry);
+        if (result < 0)
+            (void)snprintf(generator->failure.path, sizeof generator->failure.path, "/%.500s",
+                           entry.path);
+    }
+    if (directory_fd >= 0)
+        close(directory_fd);
+    return result;
+}
+
+static int generate(struct generator *generator)
+{
+    static const unsigned char end[1024];
+    struct changes changes = {0};
+    int result;
+
+    if (generator->options->is_overlay) {
+        result = walk_tree(generator->options->new_fd, put_entry, generator, &generator->failure);
+    } else {
+        result = compare_trees(generator->options, false, &changes, &generator->failure);
+        if (result == 0)
+            result = put_changes(generator, &changes);
+        changes_free(&changes);
+    }
+    return result < 0 ? result : generator->sink->bytes(generator->sink, end, sizeof end);
+}
+
+static void explain(const struct tree_failure *failure, int error, char *message, size_t room)
+{
+    if (error == -EOVERFLOW)
+        (void)snprintf(message, room, "%s: an owner has no ID in the container", failure->path);
+    else
+        (void)snprintf(message, room, "%s: %s", failure->path, strerrordesc_np(-error));
+}
+
+/* In a thread of its own, whose current directory nobody else has. */
+static int produce(struct producer *producer, struct sink *sink, char *message, size_t room)
+{
+    struct generator *generator = (struct generator *)producer;
+    int result = unshare(CLONE_FS) < 0 ? -errno : 0;
+
+    generator->sink = sink;
+    generator->links = inodeset_new();
+    generator->xattr_names = malloc(XATTR_LIST_MAX);
+    if (result == 0 && (!generator->links || !generator->xattr_names))
+        result = -ENOMEM;
+    if (result == 0)
+        result = generate(generator);
+    inodeset_free(generator->links);
+    free(generator->xattr_names);
+    free(generator->xattr_values);
+    if (result < 0)
+        explain(&generator->failure, result, message, room);
+    return result;
+}
+
+static struct generator *generator_new(const struct hold_diff_options *diff)
+{
+    struct generator *generator = calloc(1, sizeof *generator);
+
+    if (generator) {
+        generator->producer.run = produce;
+        generator->options = diff;
+    }
+    return generator;
+}
+
+int hold_tar_from_diff(const struct hold_diff_options *diff,
+                       const struct hold_tar_out_options *options,
+                       struct hold_tar_out_result *result)
+{
+    struct generator *generator = generator_new(diff);
+    struct lookup lookup = {.fds = &diff->new_fd, .count = 1};
+    int code = generator ? tar_write(&generator->producer, &lookup, options, result) : -ENOMEM;
+
+    free(generator);
+    return code;
+}
+
+/* -- calls that need a thread of their own -- */
+
+struct apart {
+    const struct hold_diff_options *diff;
+    int spill_fd;
+    struct hold_segments **segments;
+    struct hold_tar_out_result *result;
+    struct changes changes;
+    int code;
+};
+
+static int run_apart(void *(*run)(void *), struct apart *apart)
+{
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, run, apart);
+
+    if (error)
+        return -error;
+    pthread_join(thread, NULL);
+    return apart->code;
+}
+
+static void *segments_main(void *argument)
+{
+    struct apart *apart = argument;
+    struct generator *generator = generator_new(apart->diff);
+    struct lookup lookup = {.fds = &apart->diff->new_fd, .count = 1};
+
+    apart->code = generator ? segments_make(&generator->producer, &lookup, apart->spill_fd,
+                                            apart->segments, apart->result)
+                            : -ENOMEM;
+    free(generator);
+    return NULL;
+}
+
+int hold_segments_from_diff(const struct hold_diff_options *diff, int spill_fd,
+                            struct hold_segments **segments, struct hold_tar_out_result *result)
+{
+    struct apart apart = {
+        .diff = diff, .spill_fd = spill_fd, .segments = segments, .result = result};
+
+    return run_apart(segments_main, &apart);
+}
+
+static void *changes_main(void *argument)
+{
+    struct apart *apart = argument;
+    struct tree_failure failure = {0};
+
+    apart->code = unshare(CLONE_FS) < 0 ? -errno : 0;
+    if (apart->code == 0)
+        apart->code = apart->diff->is_overlay
+                          ? overlay_changes(apart->diff, &apart->changes, &failure)
+                          : compare_trees(apart->diff, true, &apart->changes, &failure);
+    if (apart->code < 0)
+        explain(&failure, apart->code, apart->result->message, sizeof apart->result->message);
+    return NULL;
+}
+
+int hold_changes(const struct hold_diff_options *options, char **list, size_t *length,
+                 uint64_t *size, struct hold_tar_out_result *result)
+{
+    struct apart apart = {.diff = options, .result = result};
+    size_t needed = 0;
+    char *at;
+    int code;
+
+    memset(result, 0, sizeof *result);
+    code = run_apart(changes_main, &apart);
+    for (size_t i = 0; i < apart.changes.count; i++)
+        needed += strlen(apart.changes.list[i].path) + 2;
+    *list = at = code == 0 ? malloc(needed + 1) : NULL;
+    if (at) {
+        for (size_t i = 0; i < apart.changes.count; i++) {
+            size_t part = strlen(apart.changes.list[i].path) + 2;
+
+            memcpy(at, apart.changes.list[i].path - 1, part);
+            at += part;
+        }
+        *length = needed;
+        *size = apart.changes.size;
+    } else if (code == 0) {
+        code = -ENOMEM;
+    }
+    changes_free(&apart.changes);
+    return code;
+}
+
+void hold_free(void *memory)
+{
+    free(memory);
+}

@@ -1,0 +1,282 @@
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "treewalk.h"
+
+enum { LISTED = 32 << 10, CHUNK = 64 << 10 };
+
+int tree_open(int top_fd, const char *path)
+{
+    struct open_how how = {
+        .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    long fd;
+
+    do
+        fd = syscall(SYS_openat2, top_fd, *path ? path : ".", &how, sizeof how);
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+    return fd < 0 ? -errno : (int)fd;
+}
+
+int tree_stat(int directory_fd, const char *name, struct statx *found)
+{
+    return statx(directory_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+                 STATX_BASIC_STATS, found) < 0
+               ? -errno
+               : 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int add_names(struct names *names, const char *listed, size_t length)
+{
+    if (names->length + length > names->room) {
+        size_t room = names->room * 2 > names->length + length ? names->room * 2
+                                                               : names->length + length;
+        char *text = realloc(names->text, room);
+
+        if (!text)
+            return -ENOMEM;
+        names->text = text;
+        names->room = room;
+    }
+    for (size_t at = 0; at < length;) {
+        const struct dirent64 *entry = (const void *)(listed + at);
+        size_t name_length = strlen(entry->d_name) + 1;
+
+        at += entry->d_reclen;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        names->text[names->length++] = (char)entry->d_type;
+        memcpy(names->text + names->length, entry->d_name, name_length);
+        names->length += name_length;
+        names->count++;
+    }
+    return 0;
+}
+
+int names_read(struct names *names, int fd)
+{
+    char listed[LISTED] __attribute__((aligned(8)));
+    ssize_t length;
+    char *at;
+
+    names->length = names->count = 0;
+    do {
+        length = getdents64(fd, listed, sizeof listed);
+        if (length < 0)
+            return -errno;
+        if (add_names(names, listed, (size_t)length) < 0)
+            return -ENOMEM;
+    } while (length > 0);
+    free(names->list);
+    names->list = malloc((names->count + 1) * sizeof *names->list);
+    if (!names->list)
+        return -ENOMEM;
+    at = names->text;
+    for (size_t i = 0; i < names->count; i++) {
+        names->list[i] = at + 1;
+        at += strlen(at + 1) + 2;
+    }
+    qsort(names->list, names->count, sizeof *names->list, by_name);
+    return 0;
+}
+
+void names_free(struct names *names)
+{
+    free(names->text);
+    free(names->list);
+    *names = (struct names){0};
+}
+
+/* -- changes -- */
+
+static int more_changes(struct changes *changes, size_t count)
+{
+    if (changes->count + count > changes->room) {
+        size_t room = changes->room * 2 > changes->count + count ? changes->room * 2
+                                                                 : changes->count + count + 64;
+        struct change *list = realloc(changes->list, room * sizeof *list);
+
+        if (!list)
+            return -ENOMEM;
+        changes->list = list;
+        changes->room = room;
+    }
+    return 0;
+}
+
+static int more_chunks(struct changes *changes, size_t count)
+{
+    char **chunks = realloc(changes->chunks, (changes->chunks_count + count + 1) * sizeof *chunks);
+
+    if (!chunks)
+        return -ENOMEM;
+    changes->chunks = chunks;
+    return 0;
+}
+
+int changes_add(struct changes *changes, char kind, const char *directory, const char *name)
+{
+    size_t above = strlen(directory), length = strlen(name) + 1;
+    size_t needed = 2 + above + 1 + length;
+    char *at;
+
+    if (more_changes(changes, 1) < 0)
+        return -ENOMEM;
+    if (needed > changes->chunk_left) {
+        size_t size = needed > CHUNK ? needed : CHUNK;
+
+        at = more_chunks(changes, 1) == 0 ? malloc(size) : NULL;
+        if (!at)
+            return -ENOMEM;
+        changes->chunks[changes->chunks_count++] = changes->chunk_at = at;
+        changes->chunk_left = size;
+    }
+    at = changes->chunk_at;
+    *at++ = kind;
+    changes->list[changes->count++].path = at;
+    *at++ = '/';
+    memcpy(at, directory, above);
+    at += above;
+    if (above > 0)
+        *at++ = '/';
+    memcpy(at, name, length);
+    at += length;
+    changes->chunk_left -= (size_t)(at - changes->chunk_at);
+    changes->chunk_at = at;
+    return 0;
+}
+
+int changes_take(struct changes *changes, struct changes *from)
+{
+    if (from->count > 0) {
+        if (more_changes(changes, from->count) < 0 || more_chunks(changes, from->chunks_count) < 0)
+            return -ENOMEM;
+        memcpy(changes->list + changes->count, from->list, from->count * sizeof *from->list);
+        memcpy(changes->chunks + changes->chunks_count, from->chunks,
+               from->chunks_count * sizeof *from->chunks);
+        changes->count += from->count;
+        changes->chunks_count += from->chunks_count;
+        changes->chunk_left = 0;
+        from->chunks_count = 0;
+    }
+    changes->size += from->size;
+    changes_free(from);
+    return 0;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct change *)a)->path, ((const struct change *)b)->path);
+}
+
+void changes_sort(struct changes *changes)
+{
+    if (changes->count > 0)
+        qsort(changes->list, changes->count, sizeof *changes->list, by_path);
+}
+
+void changes_free(struct changes *changes)
+{
+    for (size_t i = 0; i < changes->chunks_count; i++)
+        free(changes->chunks[i]);
+    free(changes->chunks);
+    free(changes->list);
+    *changes = (struct changes){0};
+}
+
+/* -- the walk -- */
+
+struct walk {
+    int top_fd;
+    tree_visit *visit;
+    void *context;
+    struct tree_failure *failure;
+    char path[PATH_MAX];
+};
+
+static int fail_at(struct walk *walk, int error)
+{
+    if (walk->failure->path[0] == 0)
+        (void)snprintf(walk->failure->path, sizeof walk->failure->path, "/%.500s", walk->path);
+    return error;
+}
+
+/* Open the directory at walk->path and go there. */
+static int enter(struct walk *walk)
+{
+    int fd = tree_open(walk->top_fd, walk->path);
+
+    if (fd >= 0 && fchdir(fd) < 0) {
+        int result = -errno;
+
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+/* length is that of walk->path. */
+static int walk_directory(struct walk *walk, size_t length)
+{
+    struct names names = {0};
+    int fd = enter(walk), result = fd < 0 ? fd : names_read(&names, fd);
+
+    for (size_t i = 0; result >= 0 && i < names.count; i++) {
+        const char *name = names.list[i];
+        size_t name_length = strlen(name), below = length > 0 ? length + 1 : 0;
+        struct tree_entry entry = {.path = walk->path, .name = name, .directory_fd = fd};
+
+        if (below + name_length + 1 > sizeof walk->path) {
+            result = -ENAMETOOLONG;
+            break;
+        }
+        if (length > 0)
+            walk->path[length] = '/';
+        memcpy(walk->path + below, name, name_length + 1);
+        result = tree_stat(fd, name, &entry.found);
+        if (result == 0)
+            result = walk->visit(walk->context, &entry);
+        if (result < 0) {
+            fail_at(walk, result);
+            break;
+        }
+        if (S_ISDIR(entry.found.stx_mode)) {
+            /* However deep, only one is open. */
+            close(fd);
+            result = walk_directory(walk, below + name_length);
+            walk->path[length] = 0;
+            fd = result < 0 ? -1 : enter(walk);
+            result = fd < 0 && result >= 0 ? fd : result;
+        }
+        walk->path[length] = 0;
+    }
+    if (result < 0)
+        fail_at(walk, result);
+    if (fd >= 0)
+        close(fd);
+    names_free(&names);
+    return result;
+}
+
+int walk_tree(int top_fd, tree_visit *visit, void *context, struct tree_failure *failure)
+{
+    struct walk walk = {.top_fd = top_fd, .visit = visit, .context = context, .failure = failure};
+    int result = walk_directory(&walk, 0);
+
+    return result < 0 ? result : 0;
+}

@@ -1,0 +1,90 @@
+/* Reading directories in order, and what compares two trees. */
+#ifndef HOLDFS_TREEWALK_H
+#define HOLDFS_TREEWALK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "tar.h"
+
+/* Names of one directory, sorted by their bytes. */
+struct names {
+    char *text; /* d_type, name, NUL; one after the other */
+    size_t length, room;
+    char **list; /* of the names; the type is before each */
+    size_t count;
+};
+
+/* Read the directory fd from its start. 0 or -errno. */
+int names_read(struct names *names, int fd);
+void names_free(struct names *names);
+static inline unsigned char name_type(const char *name)
+{
+    return (unsigned char)name[-1];
+}
+
+/* Open a directory beneath another; "" is that itself. No link is followed. */
+int tree_open(int top_fd, const char *path);
+
+/* statx(2) of name in a directory, not followed. 0 or -errno. */
+int tree_stat(int directory_fd, const char *name, struct statx *found);
+
+/* Changes, in no order until they are sorted. */
+struct change {
+    const char *path; /* with its leading slash; kind is the byte before */
+};
+
+struct changes {
+    struct change *list;
+    size_t count, room;
+    char **chunks; /* that hold the paths */
+    size_t chunks_count, chunk_left;
+    char *chunk_at;
+    uint64_t size;
+};
+
+int changes_add(struct changes *changes, char kind, const char *directory, const char *name);
+/* Append all of another, which is empty then. */
+int changes_take(struct changes *changes, struct changes *from);
+void changes_sort(struct changes *changes);
+void changes_free(struct changes *changes);
+static inline char change_kind(const struct change *change)
+{
+    return change->path[-1];
+}
+
+/* -- treecompare.c, overlaywalk.c -- */
+
+/* Where a failure was: a path, "" if that says nothing. */
+struct tree_failure {
+    char path[512];
+};
+
+int compare_trees(const struct hold_diff_options *options, bool has_sizes, struct changes *changes,
+                  struct tree_failure *failure);
+
+int overlay_changes(const struct hold_diff_options *options, struct changes *changes,
+                    struct tree_failure *failure);
+
+/* Whether the directory at path, opaque in the upper, hides one of a lower: 1 or 0, or -errno. */
+int overlay_hides(const struct hold_diff_options *options, const char *path);
+/* Whether a directory that is open has the opaque attribute. */
+bool overlay_is_opaque(const struct hold_diff_options *options, int fd);
+static inline bool is_whiteout(const struct statx *found)
+{
+    return S_ISCHR(found->stx_mode) && found->stx_rdev_major == 0 && found->stx_rdev_minor == 0;
+}
+
+/* Call visit for every entry below the top, a directory before what is in it, names in order.
+ * path is without a leading slash. Stops at the first result below 0. */
+struct tree_entry {
+    const char *path, *name;
+    int directory_fd; /* that name is in, and the current directory of the thread */
+    struct statx found;
+};
+typedef int tree_visit(void *context, const struct tree_entry *entry);
+int walk_tree(int top_fd, tree_visit *visit, void *context, struct tree_failure *failure);
+
+#endif
