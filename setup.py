@@ -1,5 +1,32 @@
-"""Only what cffi needs: everything else is in pyproject.toml."""
+"""What pyproject.toml can't say: the C modules, and the pages made from holdctl's table."""
+
+import sys
+from pathlib import Path
 
 from setuptools import setup
 
-setup(cffi_modules=["native/build.py:ffibuilder", "native/build.py:tar_ffibuilder"])
+# After setuptools, which puts its own distutils in the place of Python's.
+from distutils.command.install_data import install_data  # isort: skip
+
+
+class InstallPages(install_data):
+    """Writes the manual pages and completions to where data files go."""
+
+    def run(self) -> None:
+        # Laid out as it is installed, so that the table can be imported before it is.
+        sys.path.insert(0, str(Path(__file__).resolve().parent / ".make" / "types"))
+        from holdfs.core.cli.pages import pages
+
+        for name, text in pages():
+            path = Path(self.install_dir, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            self.outfiles.append(str(path))
+
+
+setup(
+    cffi_modules=["native/build.py:ffibuilder", "native/build.py:tar_ffibuilder"],
+    cmdclass={"install_data": InstallPages},
+    # Nothing by name: but without an entry the command above is not run.
+    data_files=[("share/man/man1", [])],
+)

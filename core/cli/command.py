@@ -28,12 +28,14 @@ class Command:
         min_args: Fewer are refused before the store is opened.
         max_args: More likewise; None for any number.
         error_prefix: What stands before the message of an error that ends it.
+        in_namespace: It is run in a user namespace of its own, root's too.
     """
 
     __slots__ = (
         "code",
         "error_prefix",
         "example",
+        "in_namespace",
         "max_args",
         "min_args",
         "names",
@@ -53,6 +55,7 @@ class Command:
         min_args: int = 0,
         max_args: int | None = None,
         error_prefix: str = "",
+        in_namespace: bool = False,
     ) -> None:
         self.names = names
         self.code = code
@@ -63,6 +66,7 @@ class Command:
         self.min_args = min_args
         self.max_args = max_args
         self.error_prefix = error_prefix
+        self.in_namespace = in_namespace
 
 
 GRAPH: Final = Option("--graph", "-g", kind="text", help="Root of the storage tree")
@@ -81,6 +85,8 @@ STORAGE_OPT: Final = Option(
 )
 DEBUG: Final = Option("--debug", "-D", help="Print debugging information")
 
+UNSHARE: Final = Option("--unshare", "-U", help="Run in a user namespace; as a user, the default")
+
 #: Accepted before the command's name and after it.
 GLOBAL_OPTIONS: Final = (
     GRAPH,
@@ -90,6 +96,7 @@ GLOBAL_OPTIONS: Final = (
     STORAGE_DRIVER,
     STORAGE_OPT,
     DEBUG,
+    UNSHARE,
 )
 #: Before the command's name only: after it, `--help` is no option but asks for help.
 HELP: Final = Option("--help", help="Print usage")

@@ -81,6 +81,8 @@ def _run_command(command: commands.Command, word: str, words: list[str], setting
     options = (*commands.GLOBAL_OPTIONS, *command.options)
     # Contract: the help shows what was set before the command's name.
     before = given.copy()
+    # Contract: --unshare counts here only, and a user without privileges need not ask.
+    given.set_flag("unshare", os.geteuid() != 0)
 
     def say_usage() -> None:
         _say_usage(usage.command(word, command), options, settings.shown(before))
@@ -100,6 +102,13 @@ def _run_command(command: commands.Command, word: str, words: list[str], setting
         output.out(problem)
         say_usage()
         return FAILED
+    if command.in_namespace or given.flag("unshare"):
+        from holdfs.core import userns
+
+        # None: this is the child, and inside.
+        ended = None if userns.is_inside() else userns.enter()
+        if ended is not None:
+            return ended
     return _act(command, arguments, settings)
 
 

@@ -466,6 +466,15 @@ COMMANDS: Final = (
         options=(JSON,),
     ),
     Command(
+        "unshare",
+        code="unsharing:unshare",
+        summary="Run a command in a user namespace",
+        synopsis="[options [...]] [command [...]]",
+        example="unshare ls -l /",
+        options=(JSON,),
+        in_namespace=True,
+    ),
+    Command(
         "version",
         code="about:version",
         summary="Return holdctl version information",

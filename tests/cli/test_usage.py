@@ -22,7 +22,7 @@ from tests.needs import needs
 from tests.peers import GoStore, Peer
 
 #: Options that 1.43 doesn't have.
-NEWER = ("--image-store", "--transient-store", "--quick")
+NEWER = ("--image-store", "--transient-store", "--quick", "--unshare")
 #: And commands.
 NEWER_COMMANDS = {
     "check",
@@ -34,6 +34,7 @@ NEWER_COMMANDS = {
     "get-image-run-dir",
     "remove-names",
     "storage-layers",
+    "unshare",
 }
 #: Commands that compare layers.
 NOT_BUILT_YET = {"changes", "diffsize", "diff"}
@@ -195,6 +196,7 @@ def test_options_are_sorted_and_show_what_was_set_before_the_command(graph_run: 
         ("--storage-opt=[a=b c]", "Set storage driver options ($STORAGE_OPTS)"),
         ("--transient-store", "Keep container records in the runtime state tree"),
         ("--tree, -t", "Use a tree"),
+        ("--unshare, -U", "Run in a user namespace; as a user, the default"),
     ] == shown
 
 

@@ -1,0 +1,18 @@
+#define _GNU_SOURCE
+
+#include "userns.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+int hold_unshare_user(void)
+{
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return -errno;
+    /* After unshare(2), which changes the credentials and so takes the wish back. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return -errno;
+    return 0;
+}

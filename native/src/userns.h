@@ -1,0 +1,16 @@
+/*
+ * A user namespace of one's own. Functions keep to the rules of holdfs.h.
+ */
+#ifndef HOLDFS_USERNS_H
+#define HOLDFS_USERNS_H
+
+/* cffi: begin */
+
+/* Put the calling process into a user namespace and a mount namespace of its own, and let it be
+ * killed when its parent ends. It has to have one thread (-EINVAL). It has no IDs there until
+ * somebody writes its maps. 0, or -errno; -ENOSPC where the system allows no more namespaces. */
+int hold_unshare_user(void);
+
+/* cffi: end */
+
+#endif
