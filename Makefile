@@ -3,6 +3,7 @@
 #   make install   holdfs and holdctl in .venv/bin
 #   make demo      shows a store as a tree and leaves it mounted
 #   make test      all checks and tests, with the real tools
+#   make faults    every operation, killed or failing at each of its system calls (some minutes)
 #   make lint      the formatter, the linter and the type checker
 #   make bench     how fast it is, against the real tools
 
@@ -15,7 +16,7 @@ PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-d
 	ca-certificates
 DEMO_PACKAGES := busybox-static
 PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun btrfs-progs xfsprogs \
-	busybox-static fuse-overlayfs
+	e2fsprogs faketime busybox-static fuse-overlayfs vim libglib2.0-bin
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.
@@ -28,7 +29,7 @@ SOURCES := pyproject.toml setup.py $(shell find native drivers core fusefs \
 
 # Two apt-get or pip at once are in each other's way.
 .NOTPARALLEL:
-.PHONY: install demo test lint bench packages venv dev
+.PHONY: install demo test faults lint bench packages venv dev
 
 # A make of its own, since this one has looked at .venv already and would not see it made anew.
 install: venv
@@ -41,6 +42,10 @@ demo: install
 test: PACKAGES += $(PEER_PACKAGES)
 test: dev
 	$(BIN)/python -m pytest
+
+faults: PACKAGES += $(PEER_PACKAGES)
+faults: dev
+	$(BIN)/python -m pytest -m "" tests/faults
 
 lint: dev
 	$(BIN)/ruff format --check

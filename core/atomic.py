@@ -3,6 +3,8 @@
 import os
 import secrets
 
+from holdfs.native.about import about
+
 
 def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_result:
     """
@@ -16,21 +18,25 @@ def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_res
 
     Returns:
         The new file's stat.
+
+    Raises:
+        OSError: Nothing was replaced, and nothing is left.
     """
     directory, base = os.path.split(path)
     temporary = os.path.join(directory, f".tmp-{base}{secrets.randbelow(10**10)}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            if durable:
-                os.fdatasync(fd)
-            os.fchmod(fd, 0o600)
-            result = os.fstat(fd)
-        finally:
-            os.close(fd)
+        with about(path):
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(fd, view) :]
+                if durable:
+                    os.fdatasync(fd)
+                os.fchmod(fd, 0o600)
+                result = os.fstat(fd)
+            finally:
+                os.close(fd)
         os.rename(temporary, path)
     except BaseException:
         os.unlink(temporary)

@@ -7,7 +7,10 @@ Images and containers record each item's size and digest; layers only its key.
 """
 
 import os
+import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import msgspec
@@ -47,6 +50,13 @@ def write_item(set_dir: str, kind: str, record: R, key: str, data: bytes) -> R:
 
     The caller holds the set's lock for writing, and saves after this.
     """
+    path = _place(set_dir, kind, record, key)
+    write_atomic(path, data)
+    return with_item(record, key, data)
+
+
+def _place(set_dir: str, kind: str, record: R, key: str) -> str:
+    """Return the path of an item that is to be written; its directory is made."""
     if not key:
         raise InvalidBigDataName(
             f"a big-data item of a {kind} needs a name",
@@ -54,8 +64,41 @@ def write_item(set_dir: str, kind: str, record: R, key: str, data: bytes) -> R:
         )
     path = item_path(set_dir, record.id, key)
     make_private_dir(os.path.dirname(path))
-    write_atomic(path, data)
-    return with_item(record, key, data)
+    return path
+
+
+@contextmanager
+def writing_item(set_dir: str, kind: str, record: R, key: str, data: bytes) -> Iterator[R]:
+    """
+    As `write_item`, for a record that is saved within the `with`: if that fails, the item is as it
+    was before.
+    """
+    path = _place(set_dir, kind, record, key)
+    # Another name for the old content, which needs no space: putting it back can't fail for that.
+    directory, base = os.path.split(path)
+    kept = os.path.join(directory, f".tmp-{base}{secrets.randbelow(10**10)}")
+    try:
+        os.link(path, kept)
+    except FileNotFoundError:
+        kept = ""
+    is_replaced = False
+    try:
+        # The file before the record: who reads without a lock, and remembers, looks again when the
+        # record changes.
+        write_atomic(path, data)
+        is_replaced = True
+        yield with_item(record, key, data)
+    except BaseException:
+        if not is_replaced:
+            if kept:
+                os.unlink(kept)
+        elif kept:
+            os.rename(kept, path)
+        else:
+            _unlink(path)
+        raise
+    if kept:
+        os.unlink(kept)
 
 
 def with_item(record: R, key: str, data: bytes) -> R:
@@ -99,7 +142,11 @@ def remove_items(set_dir: str, record_id: str) -> None:
 
 def remove_item(set_dir: str, record_id: str, key: str) -> None:
     """Delete one item's file; not there is no error."""
+    _unlink(item_path(set_dir, record_id, key))
+
+
+def _unlink(path: str) -> None:
     try:
-        os.unlink(item_path(set_dir, record_id, key))
+        os.unlink(path)
     except FileNotFoundError:
         pass

@@ -9,6 +9,10 @@ Layers: records and the driver's directories, kept in step.
 A record is saved with the flag `incomplete` before the driver starts, and again without it when all
 is there; deleting goes the same way back. So a layer with the flag is half made or half gone, and
 whoever next holds the lock for writing deletes it. Source: spec 7.1 to 7.3.
+
+While an empty layer's directory is made anew on another parent, its record has a flag of our own
+instead, which the Go tools keep and pass over: nobody may delete the layer, with its names and
+data, because we were killed.
 """
 
 import logging
@@ -23,11 +27,12 @@ from holdfs.core.formats.records import Image, Layer
 from holdfs.core.lockfile import LockFile
 from holdfs.core.reading import Records, Source
 from holdfs.core.recordset import Edit, RecordSet
-from holdfs.drivers.base import Driver
+from holdfs.drivers.base import Driver, DriverError
 
 _log = logging.getLogger(__name__)
 
 INCOMPLETE = "incomplete"
+_RECREATED = "holdfs-recreated"
 
 
 class Layers(RecordSet[Layer]):
@@ -52,14 +57,18 @@ class Layers(RecordSet[Layer]):
             for layer_id in edit.records.ids:
                 if edit.records.is_read_only(layer_id):
                     continue
-                # The word is looked for in the bytes first: hardly any record has it.
-                if (
-                    b'"incomplete"' in edit.records.raw(layer_id)
-                    and edit.records.one(layer_id).flags.get(INCOMPLETE) is True
-                ):
+                # The words are looked for in the bytes first: hardly any record has them.
+                raw = edit.records.raw(layer_id)
+                if b'"incomplete"' not in raw and b'"holdfs-recreated"' not in raw:
+                    continue
+                layer = edit.records.one(layer_id)
+                if layer.flags.get(INCOMPLETE) is True:
                     _log.warning("found incomplete layer %s, deleting it", layer_id)
                     self._remove_files(layer_id)
                     edit.remove(layer_id)
+                elif layer.flags.get(_RECREATED) is True:
+                    _log.warning("making the directory of layer %s anew", layer_id)
+                    self._finish_recreating(edit, layer)
             edit.save()
             yield edit
 
@@ -85,14 +94,43 @@ class Layers(RecordSet[Layer]):
         return layer
 
     def recreate(self, edit: Edit[Layer], layer: Layer) -> None:
-        """Make the directory of an empty layer anew, on the parent that `layer` now has."""
-        edit.replace(msgspec.structs.replace(layer, flags={**layer.flags, INCOMPLETE: True}))
+        """
+        Make the directory of an empty layer anew, on the parent that `layer` now has.
+
+        On failure the layer is as before, or if not even that can be done, as it was to be for
+        whoever next holds the lock for writing.
+        """
+        old = edit.records.one(layer.id)
+        edit.replace(msgspec.structs.replace(layer, flags={**layer.flags, _RECREATED: True}))
         edit.save()
+        try:
+            self._make_anew(layer)
+        except BaseException:
+            self._make_anew(old)
+            edit.replace(old)
+            edit.save()
+            raise
+        edit.replace(layer)
+        edit.save()
+
+    def _make_anew(self, layer: Layer) -> None:
         # Ours to remove: a directory that the driver finds there before a layer is worth a warning.
         self.driver.remove(layer.id)
         self.driver.create(layer.id, layer.parent, label=layer.mount_label)
-        edit.replace(layer)
-        edit.save()
+
+    def _finish_recreating(self, edit: Edit[Layer], layer: Layer) -> None:
+        diff = self.driver.diff_path(layer.id)
+        # Other programs know nothing of the flag: what one of them has put there stays. (A driver
+        # without a directory of changes can't tell that from a part of the parent's copy.)
+        if not (diff and os.path.isdir(diff) and self.driver.has_content(layer.id, layer.parent)):
+            try:
+                self._make_anew(layer)
+            except (OSError, DriverError) as error:
+                # Not the affair of whoever wants to write now; the next one tries again.
+                _log.warning("the directory of layer %s can't be made: %s", layer.id, error)
+                return
+        flags = {key: value for key, value in layer.flags.items() if key != _RECREATED}
+        edit.replace(msgspec.structs.replace(layer, flags=flags))
 
     def delete(self, edit: Edit[Layer], layer_id: str) -> None:
         """Delete a layer that nobody needs: flag, directory, files, record."""

@@ -20,6 +20,7 @@ from filelock import BaseFileLock, Timeout
 from holdfs.core.errors import LockTimeout
 from holdfs.core.formats.lastwrite import TOKEN_SIZE, new_token
 from holdfs.native import lock
+from holdfs.native.about import about
 
 # The holds are short (one JSON file written): a waiter asks again soon, at little cost.
 _POLL_S: Final = 0.002
@@ -40,9 +41,10 @@ class _RecordLock(BaseFileLock):
             # A read-only medium: O_CREAT fails there even for a file that exists (EROFS, EACCES).
             fd = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if lock.lock_try(fd, exclusive=self.exclusive):
-                self._context.lock_file_fd = fd
-                return
+            with about(self.lock_file):
+                if lock.lock_try(fd, exclusive=self.exclusive):
+                    self._context.lock_file_fd = fd
+                    return
         except BaseException:
             os.close(fd)
             raise
@@ -62,8 +64,9 @@ class _SharedRecordLock(_RecordLock):
 class HeldLock:
     """A lock that is held: the token can be read and, if held for writing, renewed."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: str) -> None:
         self._fd = fd
+        self._path = path
 
     def token(self) -> bytes:
         """Return the last writer's token, empty if nobody has written yet."""
@@ -73,8 +76,9 @@ class HeldLock:
         """Write a fresh token, so that everyone else reloads, and return it."""
         token = new_token()
         # One pwrite, no truncation: readers look without a lock and must see one or the other.
-        if os.pwrite(self._fd, token, 0) != TOKEN_SIZE:
-            raise OSError(f"short write of a lock token to fd {self._fd}")
+        with about(self._path):
+            if os.pwrite(self._fd, token, 0) != TOKEN_SIZE:
+                raise OSError(errno.ENOSPC, "only a part of the token was written", self._path)
         return token
 
 
@@ -125,7 +129,7 @@ class LockFile:
         try:
             fd = held._context.lock_file_fd
             assert fd is not None, "filelock says acquired and has no descriptor"
-            yield HeldLock(fd)
+            yield HeldLock(fd, self.path)
         finally:
             held.release()
 

@@ -56,15 +56,23 @@ class Mounting(Sets):
             yield
 
     def _count_mount(self, layer_id: str, options: MountOptions) -> str:
-        with self.mount_table.edit() as table:
-            known = table.get(layer_id)
-            if known is not None and self.driver.is_mounted(layer_id):
-                path = known.path
-            else:
-                path = self.driver.mount(layer_id, options)
-            # The old count goes on even if the kernel has lost the mount: others count on it.
-            count = known.count if known is not None else 0
-            table[layer_id] = MountEntry(id=layer_id, path=path, count=count + 1)
+        known: MountEntry | None = None
+        path = ""
+        try:
+            with self.mount_table.edit() as table:
+                known = table.get(layer_id)
+                if known is not None and self.driver.is_mounted(layer_id):
+                    path = known.path
+                else:
+                    path = self.driver.mount(layer_id, options)
+                # The old count goes on even if the kernel has lost the mount: others count on it.
+                count = known.count if known is not None else 0
+                table[layer_id] = MountEntry(id=layer_id, path=path, count=count + 1)
+        except BaseException:
+            if path and known is None:
+                # Mounted and could not be counted: nobody would ever unmount it.
+                self.driver.unmount(layer_id)
+            raise
         return path
 
     def _mountable(self, ref: str, label: str) -> tuple[str, MountOptions]:

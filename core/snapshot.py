@@ -176,10 +176,10 @@ def compare(old: Snapshot, new: Snapshot) -> Changes:
 def _compare_set(old: Records[Any], new: Records[Any]) -> SetChanges:
     if old is new:
         return SetChanges()
-    changed = [i for i in new if i in old and old.raw(i) != new.raw(i)]
+    changed = new.changed_since(old)
     return SetChanges(
         added=tuple(i for i in new if i not in old),
         removed=tuple(i for i in old if i not in new),
-        changed=tuple(changed),
+        changed=changed,
         renamed=tuple(i for i in changed if old.names_of(i) != new.names_of(i)),
     )

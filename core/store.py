@@ -187,9 +187,11 @@ class Store(Creating, Deleting, Mounting):
 
         def change(edit: Edit[Any], record_id: str) -> None:
             record = edit.records.one(record_id)
-            changed = bigdata.write_item(self.set_dir(kind), _SINGULAR[kind], record, key, data)
-            if changed != record:
-                edit.replace(changed)
+            directory = self.set_dir(kind)
+            with bigdata.writing_item(directory, _SINGULAR[kind], record, key, data) as changed:
+                if changed != record:
+                    edit.replace(changed)
+                    edit.save()
 
         self._change(kind, ref, change)
 
@@ -209,9 +211,9 @@ class Store(Creating, Deleting, Mounting):
                 return
             directory = self.set_dir(kind)
             data = bigdata.read_item(directory, _SINGULAR[kind], record, old)
-            changed = bigdata.write_item(directory, _SINGULAR[kind], record, new, data)
-            edit.replace(bigdata.without_item(changed, old))
-            edit.save()
+            with bigdata.writing_item(directory, _SINGULAR[kind], record, new, data) as changed:
+                edit.replace(bigdata.without_item(changed, old))
+                edit.save()
             # Last: a crash before this leaves a file that no record names, and loses nothing.
             bigdata.remove_item(directory, record_id, old)
 

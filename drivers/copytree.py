@@ -11,6 +11,8 @@ import os
 import stat
 from typing import Final
 
+from holdfs.native.about import about
+
 _XATTR: Final = ("security.capability",)
 _XATTR_PREFIX: Final = "user."
 _XATTR_OPAQUE: Final = "trusted.overlay.opaque"
@@ -26,7 +28,8 @@ def copy_tree(source: str, target: str, *, ignore_chown_errors: bool = False) ->
 
     Nobody may change `source` meanwhile. A failure leaves a part of the copy.
     """
-    _Copy(source, target, ignore_chown_errors).run()
+    with about(target):
+        _Copy(source, target, ignore_chown_errors).run()
 
 
 class _Copy:

@@ -6,6 +6,9 @@ from pyfuse3 import EntryAttributes, InodeT
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.node import Stat
 
+#: What the kernel is told of one inode, for modules that do not speak to libfuse.
+Reply = EntryAttributes
+
 
 class Attributes:
     """
@@ -19,7 +22,7 @@ class Attributes:
         self._entry_timeout = 0.0 if settings.strict else settings.entry_timeout_s
         self._attr_timeout = 0.0 if settings.strict else settings.attr_timeout_s
 
-    def fill(self, ino: int, stat: Stat, *, lasting_entry: bool) -> EntryAttributes:
+    def fill(self, ino: int, stat: Stat, *, lasting_entry: bool) -> Reply:
         """Return the reply for one inode."""
         attributes = pyfuse3.EntryAttributes()
         attributes.st_ino = InodeT(ino)

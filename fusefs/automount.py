@@ -18,7 +18,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdfs.core.errors import LayerMounted, LayerNotKnown, NotKnown, StoreError
+from holdfs.core.errors import (
+    LayerMounted,
+    LayerNotKnown,
+    NotKnown,
+    StoreError,
+)
 from holdfs.core.snapshot import Snapshot
 from holdfs.core.store import Store
 from holdfs.drivers.base import DriverError
@@ -102,8 +107,7 @@ class Automount:
                 known = snapshot.mounts.get(layer_id)
                 if known is not None and self._store.driver.is_mounted(layer_id):
                     return known.path
-                slot.path = self._mount_view(slot) if is_view else self._mount_counted(slot)
-                self._add(slot)
+                self._mount(slot)
             # Whoever is sent there needs a moment to arrive; then its mark tells of any use.
             slot.due = time.monotonic() + self._grace_s
             return slot.path
@@ -153,43 +157,51 @@ class Automount:
 
     def close(self) -> None:
         """Unmount all that is ours, also what is in use: its users keep what they have open."""
-        all_given_back = True
-        for slot in self._mounted:
+        if self._run_directory is not None:
             try:
-                if not slot.is_view:
-                    self._store.unmount(slot.layer_id)
-            except NotKnown:
-                pass
-            except (StoreError, DriverError, OSError) as error:
-                log.warning("%s stays mounted and counted: %s", slot.path, error)
-                all_given_back = False
-        try:
-            if self._run_directory is not None and all_given_back:
-                self._run_directory.remove()
-            elif self._run_directory is not None:
-                self._run_directory.abandon()
-        except OSError as error:
-            log.warning("%s is not quite cleared: %s", self._run_directory, error)
+                if self._give_back(self._run_directory):
+                    self._run_directory.remove()
+                else:
+                    self._run_directory.leave()
+            except OSError as error:
+                log.warning("what holdfs keeps in the run root is not quite cleared: %s", error)
         os.close(self._eventfd)
+
+    def _give_back(self, directory: RunDirectory) -> bool:
+        """Unmount all that is counted; False if some of it is left to the next daemon."""
+        try:
+            for layer_id in self._counted():
+                directory.give_back(self._store, layer_id)
+        except (StoreError, DriverError, OSError) as error:
+            # The others would fail too, after waiting as long for the lock.
+            log.warning("mounts stay counted until the next start: %s", error)
+            return False
+        return True
 
     # -- one slot, its lock held ---------------------------------------------------------------
 
-    def _mount_view(self, slot: _Slot) -> str:
-        path = self._directory().make_mount_point(slot.layer_id)
+    def _mount(self, slot: _Slot) -> None:
+        directory = self._directory()
+        if slot.is_view:
+            slot.path = self._mount_view(directory, slot)
+        else:
+            slot.path = self._store.mount(slot.layer_id)
+        with self._mutex:
+            if not self._mounted and self._idle_s:
+                os.eventfd_write(self._eventfd, 1)
+            self._mounted[slot] = None
+            if not slot.is_view:
+                # Noted after it is counted. The other way round, a crash in between would make
+                # the next daemon give back a count that is another tool's.
+                directory.write_counted(self._counted())
+
+    def _mount_view(self, directory: RunDirectory, slot: _Slot) -> str:
+        path = directory.make_mount_point(slot.layer_id)
         try:
             self._store.driver.mount_view(slot.layer_id, path)
         except BaseException:
             os.rmdir(path)
             raise
-        return path
-
-    def _mount_counted(self, slot: _Slot) -> str:
-        # Noted after it is counted. The other way round, a crash in between would make the next
-        # daemon give back a count that is another tool's.
-        directory = self._directory()
-        path = self._store.mount(slot.layer_id)
-        with self._mutex:
-            directory.write_counted([*self._counted(), slot.layer_id])
         return path
 
     def _visit(self, slot: _Slot) -> bool:
@@ -261,12 +273,6 @@ class Automount:
                 self._run_directory.write_counted(self._counted())
             if not self._mounted and self._idle_s:
                 os.eventfd_read(self._eventfd)
-
-    def _add(self, slot: _Slot) -> None:
-        with self._mutex:
-            if not self._mounted and self._idle_s:
-                os.eventfd_write(self._eventfd, 1)
-            self._mounted[slot] = None
 
     # -- slots and the run directory -----------------------------------------------------------
 

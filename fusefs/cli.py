@@ -41,7 +41,7 @@ options for -o:
   allow_other        other users may enter;  allow_root  root may
   uid=N  gid=N       show this owner;  umask=OCTAL  take these bits off all modes
   idle=SECONDS       unmount an unused rootfs after this time (60; 0: never)
-  lock_timeout=S     wait this long for a lock of the store (30)
+  lock_timeout=S     wait this long for a lock of the store (10)
   entry_timeout=S    let the kernel cache this long (300; changes are told to it at once)
   attr_timeout=S     the same, for attributes
   log=FILE           append a log

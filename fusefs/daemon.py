@@ -127,8 +127,12 @@ def _leave_terminal(keep: int) -> None:
     for fd in range(3):
         os.dup2(null, fd)
     # A pipe inherited from a script (`x=$(holdfs …)`) would be held open for as long as we live.
-    os.closerange(3, keep)
-    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2 and fd != keep:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # it was the listing's own
 
 
 def set_up_logging(log_file: str, *, debug: bool, to_stderr: bool) -> None:

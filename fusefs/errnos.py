@@ -6,6 +6,7 @@ pyfuse3 ends the mount on anything but FUSEError, so every handler passes throug
 
 import errno
 import functools
+import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -14,6 +15,8 @@ from holdfs.drivers.base import DriverError
 
 if TYPE_CHECKING:
     from holdfs.fusefs.operations import Operations
+
+log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 
@@ -52,10 +55,13 @@ def answered(operation: str, *, changes: bool = False) -> Callable[[F], F]:
         @functools.wraps(handler)
         async def answering(self: "Operations", *args: Any) -> Any:
             try:
-                return await handler(self, *args)
+                result = await handler(self, *args)
             except Exception as error:
                 # trio.Cancelled is no Exception and passes.
                 raise self.failed(operation, args, error, changes=changes) from error
+            if self.is_debugging:
+                self.log_done(operation, args)
+            return result
 
         return cast(F, answering)
 

@@ -6,12 +6,14 @@ the kernel's own cache. Found again by object ID, when that object has changed: 
 were listed cost one list each only if something besides their own directory was looked at.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from holdfs.fusefs.tree.collection import Collection
+from holdfs.fusefs.tree.encoding import entry_name
 from holdfs.fusefs.tree.node import KINDS, ROOT_INO, Kind, Node, gone, hash_ino
 from holdfs.fusefs.tree.objects import ObjectDir
 from holdfs.fusefs.tree.root import Root
+from holdfs.fusefs.tree.view import prefixes
 
 
 class Inodes:
@@ -89,8 +91,33 @@ class Inodes:
         for ino in self._about.get(object_id, ()):
             yield self._nodes[ino]
 
-    def listings(self, kind: Kind) -> Sequence[Node]:
-        """Return the directories known that list objects of this kind."""
+    def name_directories(self, kind: Kind, names: Iterable[str]) -> Iterator[Node]:
+        """Yield the directories known that lead to these names, in `by-name/` of the kind."""
+        top = hash_ino(self._collections[kind], "by-name", "")
+        inos = {"": top}
+        for name in names:
+            above = top
+            for prefix in prefixes(name):
+                if prefix not in inos:
+                    component = prefix[:-1].rpartition("/")[2]
+                    inos[prefix] = hash_ino(above, entry_name(component), "")
+                above = inos[prefix]
+        yield from (self._nodes[ino] for ino in inos.values() if ino in self._nodes)
+
+    def knows_digests(self, kind: Kind) -> bool:
+        """Whether somebody has looked into `by-digest/` of the kind."""
+        return hash_ino(self._collections[kind], "by-digest", "") in self._nodes
+
+    def digest_directories(self, kind: Kind, digests: Iterable[str]) -> Iterator[Node]:
+        """Yield the directories known of these digests, in `by-digest/` of the kind."""
+        top = hash_ino(self._collections[kind], "by-digest", "")
+        for digest in digests:
+            node = self._nodes.get(hash_ino(top, entry_name(digest), ""))
+            if node is not None:
+                yield node
+
+    def listings(self, kind: Kind) -> list[Node]:
+        """Return the directories known that list all objects of this kind."""
         return [self._nodes[ino] for ino in self._listings[kind]]
 
 

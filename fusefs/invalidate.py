@@ -11,10 +11,11 @@ import os
 import pyfuse3
 from pyfuse3 import FileNameT, InodeT
 
+from holdfs.core.errors import StoreDamaged
+from holdfs.core.snapshot import SetChanges
 from holdfs.fusefs.inodes import Inodes
-from holdfs.fusefs.tree.node import KINDS, Node
-from holdfs.fusefs.tree.tree import News
-from holdfs.fusefs.tree.view import View
+from holdfs.fusefs.tree.node import KINDS, Kind, Node
+from holdfs.fusefs.tree.view import News, View, digests_of
 
 
 def stale_nodes(inodes: Inodes, news: News) -> list[Node]:
@@ -22,27 +23,41 @@ def stale_nodes(inodes: Inodes, news: News) -> list[Node]:
     found: dict[int, Node] = {}
     touched = set(news.touched)
     for kind in KINDS:
-        changes = getattr(news.changes, kind)
+        changes: SetChanges = getattr(news.changes, kind)
         if not changes:
             continue
-        found.update((node.ino, node) for node in inodes.listings(kind))
-        # A name that begins others moves them: a/b is shown as a%2Fb once there is an a.
-        for name in _changed_names(news, kind):
+        nodes = inodes.listings(kind)
+        moved: set[str] = set()
+        for name in news.names[kind]:
+            moved.add(name)
+            # A name that begins others moves them: a/b is shown as a%2Fb once there is an a.
             for view in (news.old, news.new):
                 if view.records(kind).damage is None:
                     index = view.names(kind)
-                    touched.update(index.by_name[n] for n in index.names_below(name + "/"))
+                    below = index.names_below(name + "/")
+                    moved.update(below)
+                    touched.update(index.by_name[n] for n in below)
+        nodes += inodes.name_directories(kind, moved)
+        if kind != "containers" and inodes.knows_digests(kind):
+            nodes += inodes.digest_directories(kind, _digests(kind, news, changes))
+        found.update((node.ino, node) for node in nodes)
     for object_id in touched:
         found.update((node.ino, node) for node in inodes.about(object_id))
     return list(found.values())
 
 
-def _changed_names(news: News, kind: str) -> set[str]:
-    changes = getattr(news.changes, kind)
-    old, new = getattr(news.old.snapshot, kind), getattr(news.new.snapshot, kind)
-    before = {n for i in (*changes.removed, *changes.renamed) for n in old.names_of(i)}
-    after = {n for i in (*changes.added, *changes.renamed) for n in new.names_of(i)}
-    return before ^ after
+def _digests(kind: Kind, news: News, changes: SetChanges) -> set[str]:
+    """Return the digests that objects had or have which changed."""
+    digests: set[str] = set()
+    for view in (news.old, news.new):
+        for object_id in (*changes.added, *changes.removed, *changes.changed):
+            try:
+                record = view.records(kind).get(object_id)
+            except StoreDamaged:
+                continue
+            if record is not None:
+                digests.update(digests_of(record))
+    return digests
 
 
 def invalidate_attributes(nodes: list[Node]) -> None:

@@ -25,7 +25,7 @@ import trio
 from holdfs.core.config import StoreOptions, load_options
 from holdfs.core.store import Store
 from holdfs.core.watch import Watch
-from holdfs.fusefs import mountpoint
+from holdfs.fusefs import mountpoint, quickloop
 from holdfs.fusefs.automount import Automount
 from holdfs.fusefs.daemon import Readiness
 from holdfs.fusefs.mountpoint import MountError
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 #: What ends us in good order. SIGHUP too: of a foreground mount whose terminal is closed.
 _END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: How many requests may be waited for at once; pyfuse3's own figure.
+_TASKS: Final = 99
 #: After a failed look at the store (no descriptors, no memory) we look again.
 _RETRY_S: Final = 1.0
 
@@ -54,10 +56,9 @@ def run(choice: Choice, ready: Readiness) -> None:
         driver=choice.driver,
         driver_options=choice.driver_options,
     )
-    if choice.graph_root and not os.path.isdir(options.graph_root):
-        raise MountError(
-            f"there is no store at {options.graph_root}; for a new one, make that directory"
-        )
+    if choice.graph_root:
+        # Who names a store means one that is there: a slip of the pen must not make a new one.
+        _check_graph_root(options.graph_root)
     mountpoint.check(settings.mount_point, _roots(options))
     mountpoint.check_device()
     with ExitStack() as stack:
@@ -75,6 +76,15 @@ def run(choice: Choice, ready: Readiness) -> None:
             log.info("option %s: %s", name, value)
         trio.run(_serve, operations, watch, automount, ready, early)
         log.info("unmounted")
+
+
+def _check_graph_root(path: str) -> None:
+    try:
+        os.stat(path)
+    except FileNotFoundError as error:
+        raise MountError(
+            f"there is no store at {path}; for a new one, make that directory"
+        ) from error
 
 
 async def _serve(
@@ -95,7 +105,9 @@ async def _serve(
             ready.ready()
             if early:
                 pyfuse3.terminate()
-            await pyfuse3.main()
+            quickloop.install(pyfuse3)
+            # Equal, so that no task ends for having nothing to do: see quickloop.
+            await pyfuse3.main(min_tasks=_TASKS, max_tasks=_TASKS)
             nursery.cancel_scope.cancel()
 
 

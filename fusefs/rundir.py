@@ -2,7 +2,7 @@
 Where a daemon keeps its own mounts, so that the next one can clear them if it crashes.
 
     R/holdfs/lock            held while a directory here is made or cleared
-    R/holdfs/<16 hex>/       one daemon's; mounted on itself, private
+    R/holdfs/<16 hex>/       one daemon's; mounted on itself, private, once it has a view
         owner                its pid, for people; OFD-locked for as long as it lives
         counted              layer IDs, one a line, whose mounts it has counted in the store
         <layer id>/          mount point of a read-only view
@@ -14,6 +14,7 @@ mean nothing in another container that shares the run root.
 import logging
 import os
 import secrets
+import threading
 from typing import Final
 
 from holdfs.core.atomic import write_atomic
@@ -35,7 +36,7 @@ class RunDirectory:
     The directory of this daemon, made and locked; `remove` it at the end.
 
     Raises:
-        OSError: It could not be made, or mounted on itself (EPERM: no right to mount).
+        OSError: It could not be made.
         LockTimeout: Somebody makes or clears directories here for longer than `timeout_s`.
     """
 
@@ -49,16 +50,22 @@ class RunDirectory:
             )
             os.write(self._owner_fd, f"{os.getpid()}\n".encode())
             lock_try(self._owner_fd, exclusive=True)
-        try:
-            # Private: what we mount below it must not appear in, and be kept busy by, the
-            # namespaces of others.
-            mount.bind(self.path, self.path)
-        except OSError:
-            self.remove()
-            raise
+        self._is_private = False
+        self._mutex = threading.Lock()
 
     def make_mount_point(self, layer_id: str) -> str:
-        """Make the empty directory for a layer's view and return its path."""
+        """
+        Make the empty directory for a layer's view and return its path.
+
+        Raises:
+            OSError: EPERM for who has no right to mount; giving counts back needs none.
+        """
+        with self._mutex:
+            if not self._is_private:
+                # What we mount below must not appear in, and be kept busy by, the namespaces of
+                # others.
+                mount.bind(self.path, self.path)
+                self._is_private = True
         path = f"{self.path}/{layer_id}"
         try:
             os.mkdir(path, 0o700)
@@ -68,8 +75,11 @@ class RunDirectory:
 
     def write_counted(self, layer_ids: list[str]) -> None:
         """Note for the next daemon what must be given back if we crash."""
-        text = "".join(f"{layer_id}\n" for layer_id in layer_ids)
-        write_atomic(f"{self.path}/{_COUNTED}", text.encode(), durable=False)
+        _write_counted(self.path, layer_ids)
+
+    def give_back(self, store: Store, layer_id: str) -> None:
+        """Undo one counted mount; raises what Store.unmount does, and then it is noted still."""
+        _give_back(store, self.path, layer_id)
 
     def remove(self) -> None:
         """Unmount what is left below, then remove the directory and drop the lock."""
@@ -78,9 +88,12 @@ class RunDirectory:
         finally:
             os.close(self._owner_fd)
 
-    def abandon(self) -> None:
-        """Leave it to the next daemon, as after a crash."""
-        os.close(self._owner_fd)
+    def leave(self) -> None:
+        """Unmount what is left below; what is counted is given back by the next daemon."""
+        try:
+            _unmount_below(self.path)
+        finally:
+            os.close(self._owner_fd)
 
 
 def clear_left_behind(store: Store, *, timeout_s: float | None) -> None:
@@ -111,13 +124,29 @@ def _clear(store: Store, path: str) -> None:
             return
         log.info("clearing %s, left by a holdfs that crashed", path)
         for layer_id in _read_counted(path):
-            try:
-                store.unmount(layer_id)
-            except NotKnown:
-                pass  # the layer is gone, and its count with it
+            _give_back(store, path, layer_id)
         _remove(path)
     finally:
         os.close(owner_fd)
+
+
+def _give_back(store: Store, path: str, layer_id: str) -> None:
+    # Struck off first: if we are killed in between, a count too many stays. The other way round
+    # the next daemon would take one that is another tool's.
+    before = _read_counted(path)
+    _write_counted(path, [other for other in before if other != layer_id])
+    try:
+        store.unmount(layer_id)
+    except NotKnown:
+        pass  # the layer is gone, and its count with it
+    except BaseException:
+        _write_counted(path, before)
+        raise
+
+
+def _write_counted(path: str, layer_ids: list[str]) -> None:
+    text = "".join(f"{layer_id}\n" for layer_id in layer_ids)
+    write_atomic(f"{path}/{_COUNTED}", text.encode(), durable=False)
 
 
 def _read_counted(path: str) -> list[str]:
@@ -128,11 +157,15 @@ def _read_counted(path: str) -> list[str]:
         return []
 
 
-def _remove(path: str) -> None:
-    # From mountinfo, and removed name by name: nothing here may ever walk into what is mounted.
+def _unmount_below(path: str) -> None:
     below = [m.point for m in read_mounts() if m.point == path or m.point.startswith(path + "/")]
     for point in reversed(below):
         mount.umount(point)
+
+
+def _remove(path: str) -> None:
+    _unmount_below(path)
+    # Name by name: nothing here may ever walk into what is mounted.
     for entry in os.scandir(path):
         if entry.is_dir(follow_symlinks=False):
             os.rmdir(entry.path)

@@ -45,7 +45,9 @@ class Settings:
     # A bound on the harm where inotify can't tell us (a graph root on NFS, changed elsewhere).
     entry_timeout_s: float = 300.0
     attr_timeout_s: float = 300.0
-    lock_timeout_s: float = 30.0
+    # Short: nothing can interrupt the request meanwhile, and the kernel lets look-ups in the same
+    # directory wait for it.
+    lock_timeout_s: float = 10.0
     idle_s: float = 60.0
     uid: int = field(default_factory=os.getuid)
     gid: int = field(default_factory=os.getgid)

@@ -14,26 +14,36 @@ from cffi import FFI
 
 _HERE = Path(__file__).resolve().parent
 _TOP = _HERE.parent
-
+_SOURCES = _HERE / "src"
 _BEGIN, _END = "/* cffi: begin */", "/* cffi: end */"
-_HEADERS = [p for p in sorted((_HERE / "src").glob("*.h")) if _BEGIN in p.read_text()]
 
 
-def _declarations(header: Path) -> str:
-    return header.read_text().split(_BEGIN, 1)[1].split(_END, 1)[0]
+def _relative(paths: list[Path]) -> list[str]:
+    """As setuptools wants them: relative to setup.py, whatever the current directory is."""
+    return sorted(str(path.relative_to(_TOP)) for path in paths)
 
 
-ffibuilder = FFI()
-for _header in _HEADERS:
-    ffibuilder.cdef(_declarations(_header))
-ffibuilder.set_source(
-    "holdfs.native._native",
-    "".join(f'#include "{p.name}"\n' for p in _HEADERS),
-    # setuptools wants paths relative to setup.py, whatever the current directory is.
-    sources=sorted(str(p.relative_to(_TOP)) for p in (_HERE / "src").glob("*.c")),
-    include_dirs=["native/src"],
-    depends=sorted(str(p.relative_to(_TOP)) for p in (_HERE / "src").rglob("*.h")),
-    extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
+def _builder(module: str, headers: list[Path], sources: list[Path], libraries: list[str]) -> FFI:
+    builder = FFI()
+    for header in headers:
+        builder.cdef(header.read_text().split(_BEGIN, 1)[1].split(_END, 1)[0])
+    builder.set_source(
+        f"holdfs.native.{module}",
+        "".join(f'#include "{header.name}"\n' for header in headers),
+        sources=_relative(sources),
+        include_dirs=["native/src"],
+        depends=_relative([*_SOURCES.rglob("*.h")]),
+        libraries=libraries,
+        extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
+    )
+    return builder
+
+
+ffibuilder = _builder(
+    "_native",
+    [path for path in sorted(_SOURCES.glob("*.h")) if _BEGIN in path.read_text()],
+    [*_SOURCES.glob("*.c")],
+    [],
 )
 
 if __name__ == "__main__":

@@ -111,6 +111,22 @@ def _idmap() -> str | None:
         return "overlay takes no ID-mapped lowers"
 
 
+def _seccomp() -> str | None:
+    """What tests/faults/gate.py stands on: system calls shown to another process first."""
+    if os.uname().machine != "x86_64":
+        return f"the numbers of system calls are known for x86_64, not for {os.uname().machine}"
+    with open("/proc/sys/kernel/seccomp/actions_avail", encoding="ascii") as f:
+        return None if "user_notif" in f.read().split() else "seccomp has no user notification"
+
+
+def _ext4() -> str | None:
+    return _try_loop("ext4")
+
+
+def _faketime() -> str | None:
+    return None if shutil.which("faketime") else "faketime is not installed"
+
+
 def _btrfs() -> str | None:
     return _try_loop("btrfs")
 
@@ -125,13 +141,14 @@ def _try_loop(kind: str) -> str | None:
 
 
 @contextmanager
-def loop_mounted(kind: str, directory: str, *options: str) -> Iterator[str]:
+def loop_mounted(kind: str, directory: str, *options: str, size: int = 512 << 20) -> Iterator[str]:
     """
     Give an empty file system of its own, in a sparse file in `directory`; unmounted at the end.
 
     Args:
-        kind: btrfs or xfs.
+        kind: btrfs, xfs or ext4.
         options: For `mount -o`.
+        size: In bytes; the least that mkfs.xfs takes is 300 MiB.
 
     Yields:
         Where it is mounted, below `directory`.
@@ -139,8 +156,7 @@ def loop_mounted(kind: str, directory: str, *options: str) -> Iterator[str]:
     image, mount_point = f"{directory}/{kind}.img", f"{directory}/{kind}"
     os.mkdir(mount_point)
     with open(image, "wb") as f:
-        # The least that mkfs.xfs takes is 300 MiB.
-        f.truncate(512 << 20)
+        f.truncate(size)
     _call(f"mkfs.{kind}", "-q", image)
     _call("mount", "-t", kind, "-o", ",".join(("loop", *options)), image, mount_point)
     try:
@@ -183,8 +199,11 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "overlay-kernel": _overlay_kernel,
     "userns": _userns,
     "idmap": _idmap,
+    "seccomp": _seccomp,
+    "faketime": _faketime,
     "btrfs": _btrfs,
     "xfs": _xfs,
+    "ext4": _ext4,
     # Without a command, or with any other, it would open the machine's own store.
     "containers-storage": _tool("containers-storage", "--help"),
     "podman": _tool("podman", "--version"),
@@ -193,4 +212,6 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "skopeo": _tool("skopeo", "--version"),
     "umoci": _tool("umoci", "--version"),
     "busybox": _tool("busybox", "true"),
+    "vim": _tool("vim", "--version"),
+    "gio": _tool("gio", "version"),
 }

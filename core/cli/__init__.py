@@ -3,6 +3,9 @@
 
 def main() -> int:
     """Run the command line in `sys.argv` and return the exit status."""
-    from holdfs.core.cli import program
+    try:
+        from holdfs.core.cli import program
 
-    return program.main()
+        return program.main()
+    except KeyboardInterrupt:
+        return 130

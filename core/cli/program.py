@@ -29,17 +29,14 @@ if TYPE_CHECKING:
 
 FAILED: Final = 1
 BAD_OPTION: Final = 125
-INTERRUPTED: Final = 130
 
 
 def main() -> int:
-    """Run the command line in `sys.argv` and return the exit status."""
+    """Run the command line in `sys.argv` and return the exit status; raises KeyboardInterrupt."""
     _occupy_standard_fds()
     try:
         status = run(sys.argv[1:])
         output.flush()
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         return _die_of_pipe()
     except output.OutputFailed as error:
@@ -128,7 +125,7 @@ def _act(command: table.Command, arguments: list[str], settings: Settings) -> in
     except (BrokenPipeError, output.OutputFailed):
         raise
     except Exception as error:
-        output.err(failure.words(error) + "\n")
+        output.err(f"{command.error_prefix}{failure.words(error)}\n")
         _explain(error, given)
         return FAILED
 

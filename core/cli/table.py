@@ -29,9 +29,19 @@ class Command:
         synopsis: What follows the name in the usage line.
         min_args: Fewer are refused before the store is opened.
         max_args: More likewise; None for any number.
+        error_prefix: What stands before the message of an error that ends it.
     """
 
-    __slots__ = ("code", "max_args", "min_args", "names", "options", "summary", "synopsis")
+    __slots__ = (
+        "code",
+        "error_prefix",
+        "max_args",
+        "min_args",
+        "names",
+        "options",
+        "summary",
+        "synopsis",
+    )
 
     def __init__(
         self,
@@ -42,6 +52,7 @@ class Command:
         options: Sequence[Option] = (),
         min_args: int = 0,
         max_args: int | None = None,
+        error_prefix: str = "",
     ) -> None:
         self.names = names
         self.code = code
@@ -50,6 +61,7 @@ class Command:
         self.options = tuple(options)
         self.min_args = min_args
         self.max_args = max_args
+        self.error_prefix = error_prefix
 
 
 GRAPH: Final = Option("--graph", "-g", kind="text", help="Root of the storage tree")
@@ -137,12 +149,14 @@ COMMANDS: Final = (
         code="about:status",
         summary="Check on graph driver status",
         options=(JSON,),
+        error_prefix="status: ",
     ),
     Command(
         "version",
         code="about:version",
         summary=f"Return {PROGRAM} version information",
         options=(JSON,),
+        error_prefix="version: ",
     ),
 )
 

@@ -18,12 +18,16 @@ from typing import Final
 
 from holdfs.drivers.base import DriverNotSupported
 from holdfs.drivers.overlay.words import split_words
+from holdfs.native.about import about
 from holdfs.native.idmap import mount_mapped, opened_userns
 from holdfs.native.mount import mount_overlay, umount
 from holdfs.native.remove import remove_tree
 
 # These say something of the process or the moment, not of the kernel: not to be remembered.
-_PASSING: Final = (errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
+_PASSING: Final = (
+    errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM,
+    errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
 
 
 class Features:
@@ -105,8 +109,10 @@ class Features:
 
     def _record(self, feature: str, is_supported: bool, reason: str = "") -> None:
         path = os.path.join(self._run_home, f"{feature}-{'true' if is_supported else 'false'}")
+        # Again: a run root may be emptied while a daemon runs.
+        os.makedirs(self._run_home, 0o700, exist_ok=True)
         try:
-            with open(path, "w", encoding="utf-8") as file:
+            with about(path), open(path, "w", encoding="utf-8") as file:
                 file.write(reason)
         except FileNotFoundError:
             # The options may hold a slash, and the Go tools do not escape it: nothing to remember.
@@ -139,7 +145,8 @@ class Features:
         os.mkdir(scratch, 0o700)
         parent_fd = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield scratch
+            with about(scratch):
+                yield scratch
         finally:
             _umount_quietly(f"{scratch}/merged")
             _umount_quietly(f"{scratch}/mapped")

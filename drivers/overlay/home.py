@@ -13,6 +13,7 @@ from typing import Final
 from holdfs.drivers.backing import backing_name
 from holdfs.drivers.base import DriverNotSupported
 from holdfs.drivers.overlay import layout
+from holdfs.native.about import about
 from holdfs.native.mount import is_mount_point
 
 _FLAG: Final = ".has-mount-program"
@@ -89,7 +90,8 @@ def _read_flag(path: str) -> str:
 def _write_flag(path: str, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, text.encode())
+        with about(path):
+            os.write(fd, text.encode())
     finally:
         os.close(fd)
 

@@ -11,6 +11,7 @@ import os
 from typing import Final
 
 from holdfs.drivers.overlay import layout
+from holdfs.native.about import about
 
 _log: Final = logging.getLogger(__name__)
 
@@ -103,11 +104,21 @@ def layer_names(home: str) -> list[str]:
 
 
 def write_small(path: str, text: str, mode: int) -> None:
-    """Write a small file, whatever it held before, and wait until its content is on disk."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    try:
-        os.write(fd, os.fsencode(text))
-        # Without it a power failure leaves an empty file under a finished record (ext4, xfs).
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
+    """
+    Write a small file, whatever it held before, and wait until its content is on disk.
+
+    It is never seen empty: the Go tools, deleting a layer whose `link` file is, delete the links of
+    all layers with it.
+    """
+    directory, name = os.path.split(path)
+    temporary = f"{directory}/.tmp-{name}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, mode)
+    with about(path):
+        try:
+            os.write(fd, os.fsencode(text))
+            # Without it a power failure leaves an empty file under a finished record (ext4, xfs).
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+    os.rename(temporary, path)

@@ -11,6 +11,7 @@ from typing import Final
 from holdfs.drivers.base import DriverError
 from holdfs.drivers.overlay import layout, links
 from holdfs.drivers.overlay.places import Places
+from holdfs.native.about import about
 
 _BASE_MODE: Final = 0o555
 
@@ -85,6 +86,7 @@ def _chown(path: str, owner: tuple[int, int], *, ignore_errors: bool) -> None:
 def _sync_directory(path: str) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        with about(path):
+            os.fsync(fd)
     finally:
         os.close(fd)

@@ -187,10 +187,11 @@ def renew_merged(directory: str) -> None:
     """
     fresh = f"{directory}/merged.1"
     try:
-        os.mkdir(fresh, 0o700)
-    except FileExistsError:
-        pass
-    try:
+        try:
+            os.mkdir(fresh, 0o700)
+        except FileExistsError:
+            pass
         os.rename(fresh, f"{directory}/merged")
     except OSError as error:
+        # A full disk, for one: the layer is unmounted all the same, and that is what was asked for.
         _log.info("%s stays as it is: %s", f"{directory}/merged", error)

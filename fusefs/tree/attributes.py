@@ -6,6 +6,7 @@ plain attributes, links, directories, `big-data/` last. (spec/tree.md, Object di
 """
 
 import errno
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -258,6 +259,22 @@ def _rootfs(subject: Subject) -> str:
     return subject.view.tree.automount.target(subject.kind, subject.id)
 
 
+def _container_dir(subject: Subject) -> str:
+    store = subject.view.tree.store
+    if subject.view.tree.settings.read_only:
+        # Not made then.
+        return os.path.join(store.set_dir("containers"), subject.id, "userdata")
+    return store.container_dir(subject.id)
+
+
+def _container_run_dir(subject: Subject) -> str:
+    store = subject.view.tree.store
+    if subject.view.tree.settings.read_only:
+        directory = os.path.join(store.run_root, f"{store.driver.name}-containers")
+        return os.path.join(directory, subject.id, "userdata")
+    return store.container_run_dir(subject.id)
+
+
 def _diff(subject: Subject) -> str:
     path = subject.view.tree.store.driver.diff_path(subject.id)
     if not path:
@@ -299,8 +316,8 @@ ROWS: Final[tuple[Row, ...]] = (
     Inner("manifest", I, _manifest_key),
     Inner("config", I, _config_key),
     Outer("diff", L, _has_diff, _diff),
-    Outer("dir", C, lambda s: True, lambda s: s.view.tree.store.container_dir(s.id)),
-    Outer("run-dir", C, lambda s: True, lambda s: s.view.tree.store.container_run_dir(s.id)),
+    Outer("dir", C, lambda s: True, _container_dir),
+    Outer("run-dir", C, lambda s: True, _container_run_dir),
     Outer("rootfs", L | I | C, lambda s: bool(_layer_id(s)), _rootfs),
     Members("children", L, "layers", _children, _has_child, making.child_layer),
     Members("images", L, "images", _images_on, _has_image, making.image_on),

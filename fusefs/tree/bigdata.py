@@ -15,7 +15,8 @@ from holdfs.core.formats import bigdata
 from holdfs.fusefs.scratch import Scratch, is_saver_name
 from holdfs.fusefs.tree.attributes import BigData
 from holdfs.fusefs.tree.encoding import BadSpelling, decode, entry_name, is_cut
-from holdfs.fusefs.tree.handles import BigDataWriter, DescriptorReader, Reader, Writer
+from holdfs.fusefs.tree.handles import DescriptorReader, FrozenReader, Reader, Writer
+from holdfs.fusefs.tree.itemwriter import ItemWriter
 from holdfs.fusefs.tree.node import (
     DIRECTORY_MODE,
     READ_ONLY_MODE,
@@ -57,7 +58,7 @@ class BigDataDir(Directory):
 
     def names(self, view: View) -> Sequence[str]:
         object_id = self.parent.object_id
-        keys = dict.fromkeys((*self._keys(view), *view.tree.being_made(object_id)))
+        keys = dict.fromkeys((*self._keys(view), *view.tree.items.being_made(object_id)))
         shown = [entry_name(key) for key in keys]
         if view.tree.hidden:
             shown = [name for name in shown if not self._is_hidden(view, name)]
@@ -78,7 +79,7 @@ class BigDataDir(Directory):
 
     def _find(self, view: View, name: str) -> str | None:
         """Return the key of an item that is there, hidden or not."""
-        keys = (*self._keys(view), *view.tree.being_made(self.parent.object_id))
+        keys = (*self._keys(view), *view.tree.items.being_made(self.parent.object_id))
         if is_cut(name):
             return next((key for key in keys if entry_name(key) == name), None)
         try:
@@ -115,11 +116,10 @@ class BigDataDir(Directory):
             made = ScratchFile(self, view.tree.scratch.create(object_id, PLACE, name))
             return made, made.open_writer(view, truncate=False, append=append)
         item = self._item(self._new_key(view, name))
-        writer = BigDataWriter(
-            item, b"", view.tree.store, kind, object_id, item.key,
+        writer = ItemWriter(
+            item, b"", view.tree.items, view.tree.store, kind, object_id, item.key,
             truncate=True, append=append, is_new=True,
         )  # fmt: skip
-        view.tree.start_making(object_id, item.key, writer)
         view.tree.hidden.show(object_id, PLACE + name)
         return item, writer
 
@@ -158,7 +158,11 @@ class BigDataDir(Directory):
             tree.hidden.show(object_id, PLACE + new_name)
             tree.hidden.show(object_id, PLACE + name)
 
-        return Plan(lambda: tree.store.rename_big_data(kind, object_id, key, new_key), after)
+        def step() -> None:
+            tree.items.finish(object_id, key)
+            tree.store.rename_big_data(kind, object_id, key, new_key)
+
+        return Plan(step, after)
 
     def _store(self, view: View, name: str, scratch: Scratch, new_name: str) -> Plan:
         """Plan the rename of a scratch file over an item, or to a new one."""
@@ -179,6 +183,7 @@ class BigDataDir(Directory):
         copied: list[bytes] = []
 
         def step() -> None:
+            tree.items.finish(object_id, key)
             copied.append(tree.store.read_big_data(kind, object_id, key))
 
         hiding = self.parent.hide(view, PLACE + name, always=True)
@@ -193,6 +198,8 @@ class Item(File):
     __slots__ = ("key",)
 
     slow_open = True
+    # As of other attributes that can be renamed: the inode is that of the old name.
+    lasting_entry = False
     parent: BigDataDir
 
     def __init__(self, parent: BigDataDir, key: str) -> None:
@@ -205,7 +212,7 @@ class Item(File):
         changed_ns = view.changed_ns(owner.kind, owner.object_id)
         if self.key in record.big_data_names:
             return Stat(self._mode(view), self._size(view, record), changed_ns)
-        if self.key in view.tree.being_made(owner.object_id):
+        if self.key in view.tree.items.being_made(owner.object_id):
             return Stat(WRITABLE_MODE, 0, changed_ns, lasting=False)
         raise gone(self.path)
 
@@ -230,6 +237,9 @@ class Item(File):
         try:
             return DescriptorReader(self, path)
         except FileNotFoundError:
+            written = view.tree.items.text(owner.object_id, self.key)
+            if written is not None:
+                return FrozenReader(self, written)
             if self.key not in record.big_data_names:
                 raise
             raise StoreDamaged(path, "the file of a recorded big-data item is missing") from None
@@ -237,12 +247,14 @@ class Item(File):
     def open_writer(self, view: View, *, truncate: bool, append: bool) -> Writer:
         owner = self.parent.parent
         view.check_writable(owner.kind, owner.object_id)
-        store = view.tree.store
+        store, items = view.tree.store, view.tree.items
         old = b""
         if not truncate:
+            # Made a moment ago, its maker's release may be still to come.
+            items.finish(owner.object_id, self.key)
             old = store.read_big_data(owner.kind, owner.object_id, self.key)
-        return BigDataWriter(
-            self, old, store, owner.kind, owner.object_id, self.key,
+        return ItemWriter(
+            self, old, items, store, owner.kind, owner.object_id, self.key,
             truncate=truncate, append=append,
         )  # fmt: skip
 
@@ -252,9 +264,12 @@ class Item(File):
 
         def step() -> None:
             writer = self.open_writer(view, truncate=size == 0, append=False)
-            writer.truncate(size)
-            if (store_it := writer.at_release()) is not None:
-                store_it()
+            try:
+                writer.truncate(size)
+                if (store_it := writer.at_release()) is not None:
+                    store_it()
+            finally:
+                writer.close()
 
         return step
 
@@ -265,7 +280,6 @@ class LayerItem(Item):
     __slots__ = ()
 
     slow = True
-    direct = True
 
     def attributes(self, view: View) -> Stat:
         stat = super().attributes(view)

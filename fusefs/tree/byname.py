@@ -40,10 +40,6 @@ class NameDir(Directory):
         self.kind: Kind = kind
         self.prefix = prefix
 
-    @property
-    def listed_kinds(self) -> tuple[Kind, ...]:  # type: ignore[override]  # of the class elsewhere
-        return (self.kind,)
-
     def _is_there(self, view: View) -> bool:
         return view.names(self.kind).is_directory(self.prefix)
 
@@ -54,7 +50,7 @@ class NameDir(Directory):
     def attributes(self, view: View) -> Stat:
         # One that only the mount has may go without notice.
         lasting = self._is_there(view)
-        return Stat(DIRECTORY_MODE, 0, view.listing_ns(self.kind), lasting)
+        return Stat(DIRECTORY_MODE, 0, view.names_changed_ns(self.kind, self.prefix), lasting)
 
     def names(self, view: View) -> Sequence[str]:
         shown = dict.fromkeys(entry for entry, _ in view.names(self.kind).listing(self.prefix))

@@ -99,13 +99,9 @@ class Collection(Directory):
 class _Listing(Directory):
     """A directory of links that follow from the records alone: nothing in it can be changed."""
 
-    __slots__ = ("listed_kinds",)
+    __slots__ = ()
 
     parent: Directory
-
-    def __init__(self, parent: Directory, name: str, *kinds: Kind) -> None:
-        super().__init__(parent, name)
-        self.listed_kinds = kinds
 
     @property
     def _kind(self) -> Kind:
@@ -121,10 +117,11 @@ class _Listing(Directory):
 class DigestsDir(_Listing):
     """One directory per digest."""
 
-    __slots__ = ()
+    __slots__ = ("listed_kinds",)
 
     def __init__(self, parent: Collection, name: str) -> None:
-        super().__init__(parent, name, parent.kind)
+        super().__init__(parent, name)
+        self.listed_kinds = (parent.kind,)
 
     def names(self, view: View) -> Sequence[str]:
         view.readable(self._kind)
@@ -144,15 +141,17 @@ class DigestDir(_Listing):
     __slots__ = ("digest",)
 
     def __init__(self, parent: DigestsDir, name: str, digest: str) -> None:
-        super().__init__(parent, name, *parent.listed_kinds)
+        super().__init__(parent, name)
         self.digest = digest
 
     def _ids(self, view: View) -> Sequence[str]:
         return view.by_digest(self._kind).get(self.digest, ())
 
-    def check(self, view: View) -> None:
-        if not self._ids(view):
+    def attributes(self, view: View) -> Stat:
+        ids = self._ids(view)
+        if not ids:
             raise gone(self.path)
+        return Stat(DIRECTORY_MODE, 0, max(view.changed_ns(self._kind, i) for i in ids))
 
     def names(self, view: View) -> Sequence[str]:
         return [entry_name(i) for i in self._ids(view)]
@@ -167,8 +166,7 @@ class DanglingDir(_Listing):
 
     __slots__ = ()
 
-    def __init__(self, parent: Collection, name: str) -> None:
-        super().__init__(parent, name, *KINDS)
+    listed_kinds = KINDS
 
     def _is_dangling(self, view: View, object_id: str) -> bool:
         if self._kind == "layers":

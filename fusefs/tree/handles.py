@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 #: The longest text of an attribute.
 TEXT_LIMIT = 1 << 20
-#: The longest big-data item that can be written through the tree: it is held in memory.
-ITEM_LIMIT = 256 << 20
 
 
 class Reader(Protocol):
@@ -69,19 +67,23 @@ class Writer(Reader, Protocol):
 
 def is_writer(handle: "Reader | Writer") -> TypeGuard[Writer]:
     """Whether a handle can be written to."""
-    return isinstance(handle, _Buffered | ScratchHandle)
+    return isinstance(handle, Buffered | ScratchHandle)
 
 
 class LiveReader:
-    """Reads an attribute: each read gives the value of its moment."""
+    """Reads an attribute: from its start, as it is then; further on, the same value."""
 
     slow_read = False
 
-    def __init__(self, node: File) -> None:
+    def __init__(self, node: File, view: "View") -> None:
         self.node = node
+        self._content = node.content(view)
 
     def read(self, view: "View", off: int, size: int) -> bytes:
-        return self.node.content(view)[off : off + size]
+        if off == 0:
+            # As in sysfs: who goes back to the start wants to know what is there now.
+            self._content = self.node.content(view)
+        return self._content[off : off + size]
 
     def close(self) -> None:
         pass
@@ -119,7 +121,7 @@ class DescriptorReader:
         os.close(self._fd)
 
 
-class _Buffered:
+class Buffered:
     """
     What the writers of the store share: a buffer, and whether it holds something new.
 
@@ -179,7 +181,7 @@ class _Buffered:
         pass
 
 
-class MetadataWriter(_Buffered):
+class MetadataWriter(Buffered):
     """Writes `metadata`: each write(2) sets all the text so far."""
 
     # One more for the newline that is taken off.
@@ -194,7 +196,9 @@ class MetadataWriter(_Buffered):
 
     def after_write(self) -> Step | None:
         store, kind, object_id = self._object
+        self.is_dirty = False  # unless all goes well: what write(2) refused, close need not
         text = metadata_text(bytes(self.buffer), whole=False)
+        self.is_dirty = True
 
         def step() -> None:
             store.set_metadata(kind, object_id, text)
@@ -227,7 +231,7 @@ def metadata_text(data: bytes, *, whole: bool) -> str:
     return text.removesuffix("\n")
 
 
-class NamesWriter(_Buffered):
+class NamesWriter(Buffered):
     """
     Writes `names`: lines add at each write(2), and what is not in the text goes at flush.
 
@@ -299,56 +303,6 @@ def parse_names(data: bytes) -> list[str]:
     except UnicodeDecodeError as error:
         raise InvalidValue(f"the text is not UTF-8 at byte {error.start}") from None
     return list(dict.fromkeys(decode_line(line) for line in lines if line))
-
-
-class BigDataWriter(_Buffered):
-    """
-    Writes a big-data item, whole, at flush.
-
-    Args:
-        is_new: The item is made by this handle, even if nothing is written.
-    """
-
-    limit = ITEM_LIMIT
-
-    def __init__(
-        self, node: File, old: bytes, store: Store, kind: Kind, object_id: str, key: str,
-        *, truncate: bool, append: bool, is_new: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(node, old, truncate=truncate, append=append)
-        self._object = (store, kind, object_id, key)
-        self.is_cut = truncate or is_new
-
-    def _check(self, off: int, data: bytes) -> None:
-        self._fill(off)
-
-    def truncate(self, size: int) -> None:
-        if size > self.limit:
-            raise refusal(errno.EFBIG, f"over {self.limit >> 20} MiB can't be written here")
-        self._fill(size)
-        super().truncate(size)
-
-    def _fill(self, size: int) -> None:
-        """Let a hole hold zeros, as files do."""
-        if size > len(self.buffer):
-            self.buffer.extend(bytes(size - len(self.buffer)))
-
-    def at_flush(self) -> Step | None:
-        return self._step() if self.is_dirty else None
-
-    def at_release(self) -> Step | None:
-        # What could not be stored at flush was refused then: it must not come in after that.
-        return self._step() if self.is_cut and not self.is_dirty else None
-
-    def _step(self) -> Step:
-        store, kind, object_id, key = self._object
-        content = bytes(self.buffer)
-
-        def step() -> None:
-            store.set_big_data(kind, object_id, key, content)
-            self.is_dirty = self.is_cut = False
-
-        return step
 
 
 class ScratchHandle:

@@ -90,7 +90,9 @@ class Hidden:
                     f"attributes can't be removed, rmdir deletes the object; "
                     f"shown again: {', '.join(sorted(late))}",
                 )
-            if not found.deadlines and found.refused_until <= now:
+            if found.refused_until <= now:
+                found.refusal = None
+            if not found.deadlines and found.refusal is None:
                 del self._objects[object_id]
 
     def next_deadline(self) -> float | None:

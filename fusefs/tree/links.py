@@ -1,7 +1,7 @@
 """Links to objects: how a path is written from where it is read."""
 
 from holdfs.fusefs.tree.encoding import entry_name, os_bytes
-from holdfs.fusefs.tree.node import LINK_MODE, Directory, Kind, Link, Stat
+from holdfs.fusefs.tree.node import LINK_MODE, Directory, Kind, Link, Stat, moved
 from holdfs.fusefs.tree.view import View
 
 
@@ -40,7 +40,11 @@ class ObjectLink(Link):
         return self.kind, self.object_id
 
     def check(self, view: View) -> None:
-        self.check_name(view)
+        found = self.parent.lookup(view, self.name)
+        if found is None or found.ino != self.ino:
+            # Gone or not, the kernel looks again under the name that it was given: after a rename
+            # that is another one than ours.
+            raise moved(self.path)
 
     def target(self, view: View) -> str:
         return object_path(self.parent, self.kind, self.object_id)

@@ -166,8 +166,6 @@ class File(Node):
 
     __slots__ = ()
 
-    #: Its content changes without notice: the kernel must keep nothing of it.
-    direct: ClassVar[bool] = False
     #: `open_reader` and `open_writer` read the disk.
     slow_open: ClassVar[bool] = False
 

@@ -182,7 +182,9 @@ class ObjectDir(Directory):
         tree = view.tree
         if tree.held.drop(self.ino, name) or tree.scratch.remove(self.object_id, "", name):
             return None
-        row = self._rows()[name]
+        row = self._rows().get(name)
+        if row is None:
+            raise gone(f"{self.path}/{name}")
         return self.hide(view, name, always=isinstance(row, Text) and row.is_writable)
 
     def rmdir(self, view: View, name: str) -> Plan | None:

@@ -75,15 +75,13 @@ class ReadmeFile(File):
         return TEXT.encode()
 
     def open_reader(self, view: View) -> Reader:
-        return LiveReader(self)
+        return LiveReader(self, view)
 
 
 class ErrorsFile(File):
     """The last refusals."""
 
     __slots__ = ()
-
-    direct: ClassVar[bool] = True
 
     def attributes(self, view: View) -> Stat:
         refusals = view.tree.refusals
@@ -100,7 +98,6 @@ class StatusFile(File):
     __slots__ = ()
 
     slow: ClassVar[bool] = True
-    direct: ClassVar[bool] = True
     slow_open: ClassVar[bool] = True
 
     def attributes(self, view: View) -> Stat:

@@ -23,7 +23,6 @@ class ScratchFile(File):
     __slots__ = ("scratch",)
 
     lasting_entry = False
-    direct = True
 
     def __init__(self, parent: Directory, scratch: Scratch) -> None:
         super().__init__(parent, scratch.name, f"scratch {scratch.serial}")

@@ -7,7 +7,7 @@ One mounted tree: the store it shows, and what lives in the mount alone.
          ├─ made                    by-name directories with no name in them
          ├─ held                    links that `ln -f` makes to rename them over others
          ├─ scratch                 files of editors and savers
-         └─ making                  big-data items that are being written for the first time
+         └─ items                   big-data items that are open for writing
 
 All of it is touched on the loop only, but for `load`, which is for a thread.
 """
@@ -16,21 +16,19 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Protocol
 
-from holdfs.core.snapshot import Changes
 from holdfs.core.store import Store
 from holdfs.fusefs.scratch import ScratchFiles
 from holdfs.fusefs.settings import Settings
-from holdfs.fusefs.tree.handles import Writer
 from holdfs.fusefs.tree.held import HeldLinks
 from holdfs.fusefs.tree.hidden import Hidden
+from holdfs.fusefs.tree.itemwriter import OpenItems
 from holdfs.fusefs.tree.madedirs import MadeDirectories
 from holdfs.fusefs.tree.node import KINDS
 from holdfs.fusefs.tree.refusals import Refusals
-from holdfs.fusefs.tree.view import View
+from holdfs.fusefs.tree.view import News, View
 
 
 class Automount(Protocol):
@@ -41,16 +39,6 @@ class Automount(Protocol):
 
     def release(self, kind: str, object_id: str) -> None:
         """Take down our own idle mount before the object is deleted; LayerMounted if in use."""
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What one reload brought: both views, the changes, and all objects that they show in."""
-
-    old: View
-    new: View
-    changes: Changes
-    touched: frozenset[str]
 
 
 class Tree:
@@ -76,7 +64,7 @@ class Tree:
         self.made = MadeDirectories(clock)
         self.held = HeldLinks(clock)
         self.scratch = ScratchFiles(clock)
-        self._making: dict[str, dict[str, Writer]] = {}
+        self.items = OpenItems()
         self._loading = threading.Lock()
         self.view = View.first(self, store.snapshot())
 
@@ -91,9 +79,8 @@ class Tree:
             snapshot = self.store.snapshot()
             if snapshot is old.snapshot:
                 return None
-            new, changes, touched = old.follow(snapshot)
-            self.view = new
-            return News(old, new, changes, touched)
+            self.view, news = old.follow(snapshot)
+            return news
 
     def note(self, news: News) -> None:
         """Let go what was kept of objects that are gone."""
@@ -101,23 +88,6 @@ class Tree:
             for object_id in getattr(news.changes, kind).removed:
                 self.hidden.forget(object_id)
                 self.scratch.forget(object_id)
-
-    def being_made(self, object_id: str) -> Iterable[str]:
-        """Return the keys of items of this object that the store may not have yet."""
-        return self._making.get(object_id, ())
-
-    def start_making(self, object_id: str, key: str, writer: Writer) -> None:
-        """Show an item from now on, until its writer is closed."""
-        self._making.setdefault(object_id, {})[key] = writer
-
-    def end_making(self, writer: Writer) -> None:
-        """Leave it to the record whether an item is there, as its writer is closed."""
-        for object_id, items in list(self._making.items()):
-            for key, made_by in list(items.items()):
-                if made_by is writer:
-                    del items[key]
-            if not items:
-                del self._making[object_id]
 
     def check_writable(self) -> None:
         """Raise EROFS if nothing can be changed through this mount."""

@@ -6,14 +6,16 @@ what lives in the mount alone (`view.tree`) does.
 """
 
 import errno
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from holdfs.core.errors import StoreDamaged
+from holdfs.core.formats.records import Image, Layer
 from holdfs.core.reading import Records
-from holdfs.core.snapshot import Changes, Snapshot, compare
+from holdfs.core.snapshot import Changes, SetChanges, Snapshot, compare
 from holdfs.fusefs.tree.nameindex import NameIndex
 from holdfs.fusefs.tree.node import KINDS, Kind, gone
 
@@ -36,6 +38,7 @@ class View:
     Args:
         stamps: When the record of an object, or who refers to it, was last seen to change; by ID.
             An object that is not in it has not changed since the mount.
+        name_stamps: The same of directories of names, by kind and prefix.
     """
 
     def __init__(
@@ -44,11 +47,13 @@ class View:
         snapshot: Snapshot,
         base_ns: Mapping[Kind, int],
         stamps: Mapping[str, int],
+        name_stamps: Mapping[tuple[Kind, str], int],
     ) -> None:
         self.tree = tree
         self.snapshot = snapshot
         self._base_ns = base_ns
         self._stamps = stamps
+        self._name_stamps = name_stamps
         self._last: Subject | None = None
 
     @classmethod
@@ -57,33 +62,36 @@ class View:
         # Nobody knows when a record last changed before now: its file's time is late enough for
         # backup programs, which must not miss a change.
         base_ns = {kind: getattr(snapshot, kind).changed_ns for kind in KINDS}
-        return cls(tree, snapshot, base_ns, {})
+        return cls(tree, snapshot, base_ns, {}, {})
 
-    def follow(self, snapshot: Snapshot) -> "tuple[View, Changes, frozenset[str]]":
-        """
-        Return the view of a newer snapshot, what changed, and the IDs that the changes show in.
-
-        These are the objects that changed and those whose relations did: the parent of a new layer
-        has a new child.
-        """
+    def follow(self, snapshot: Snapshot) -> "tuple[View, News]":
+        """Return the view of a newer snapshot, and what it brings."""
         changes = compare(self.snapshot, snapshot)
         touched: dict[str, int] = {}
+        names: dict[Kind, frozenset[str]] = {}
+        name_stamps = dict(self._name_stamps)
         for kind in KINDS:
-            one = getattr(changes, kind)
+            one: SetChanges = getattr(changes, kind)
+            if not one:
+                continue
             now_ns = getattr(snapshot, kind).changed_ns
             for object_id in (*one.added, *one.removed, *one.changed):
                 touched[object_id] = now_ns
-                for view in (self.snapshot, snapshot):
-                    for related in _related(view, kind, object_id):
+                for side in (self.snapshot, snapshot):
+                    for related in _related(side, kind, object_id):
                         touched.setdefault(related, now_ns)
+            names[kind] = _changed_names(kind, self.snapshot, snapshot, one)
+            for prefix in {p for name in names[kind] for p in prefixes(name)}:
+                name_stamps[kind, prefix] = now_ns
         for layer_id in changes.mounts:
             for object_id in (layer_id, *snapshot.containers_on(layer_id)):
-                touched.setdefault(object_id, snapshot.layers.changed_ns)
+                touched.setdefault(object_id, time.time_ns())
         stamps = {**self._stamps, **touched}
         for kind in KINDS:
             for object_id in getattr(changes, kind).removed:
                 stamps.pop(object_id, None)
-        return View(self.tree, snapshot, self._base_ns, stamps), changes, frozenset(touched)
+        view = View(self.tree, snapshot, self._base_ns, stamps, name_stamps)
+        return view, News(self, view, changes, frozenset(touched), names)
 
     @property
     def started_ns(self) -> int:
@@ -140,6 +148,10 @@ class View:
         """Return when the object, or who refers to it, last changed: no earlier than in truth."""
         return self._stamps.get(object_id) or self._base_ns[kind]
 
+    def names_changed_ns(self, kind: Kind, prefix: str) -> int:
+        """Return when a name below this prefix last came or went."""
+        return self._name_stamps.get((kind, prefix)) or self._base_ns[kind] or self.started_ns
+
     def listing_ns(self, kind: Kind) -> int:
         """Return when one of the kind last came, went or changed."""
         return self.records(kind).changed_ns or self.started_ns
@@ -166,11 +178,55 @@ class View:
         Raise unless something can be changed in this object through this mount.
 
         Raises:
-            OSError: EROFS.
+            OSError: EROFS, or ENOENT if it is gone.
         """
         self.tree.check_writable()
+        if object_id not in self.records(kind):
+            raise gone(f"{kind}/{object_id}")
         if self.records(kind).is_read_only(object_id):
             raise OSError(errno.EROFS, f"{object_id} belongs to an additional, read-only store")
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """
+    What one reload brought.
+
+    Attributes:
+        touched: IDs of all objects that the changes show in: those that changed, and those whose
+            relations did. The parent of a new layer has a new child.
+        names: By kind those that came or went, on whatever object.
+    """
+
+    old: View
+    new: View
+    changes: Changes
+    touched: frozenset[str]
+    names: Mapping[Kind, frozenset[str]]
+
+
+def digests_of(record: Layer | Image) -> tuple[str, ...]:
+    """Return the digests that the record is found by in `by-digest/`."""
+    if isinstance(record, Image):
+        return record.digests
+    return tuple(d for d in (record.compressed_diff_digest, record.diff_digest) if d)
+
+
+def prefixes(name: str) -> Iterator[str]:
+    """Yield the prefixes of all directories that lead to a name, "" first."""
+    yield ""
+    for at, character in enumerate(name):
+        if character == "/":
+            yield name[: at + 1]
+
+
+def _changed_names(kind: Kind, old: Snapshot, new: Snapshot, changes: SetChanges) -> frozenset[str]:
+    before, after = getattr(old, kind), getattr(new, kind)
+    gone_ids = (*changes.removed, *changes.renamed)
+    come_ids = (*changes.added, *changes.renamed)
+    return frozenset(n for i in gone_ids for n in before.names_of(i)) ^ frozenset(
+        n for i in come_ids for n in after.names_of(i)
+    )
 
 
 def _related(snapshot: Snapshot, kind: Kind, object_id: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Operations on more than one set, on real drivers: creating, relating, naming, deleting, mounting."""
+"""Operations on more than one set, on real drivers: making, relating, naming, deleting, mounts."""
 
 import hashlib
 import json
@@ -265,9 +265,11 @@ def test_what_is_in_use_is_not_deleted_however_it_is_named(store: Store, how: st
         store.delete_layer(named(top.id, "top"))
     with pytest.raises(errors.LayerUsedByContainer):
         store.delete_layer(container.layer[:16])
-    with pytest.raises(errors.ImageUsedByContainer) as refused:
+    with pytest.raises(errors.ImageUsedByContainer) as image_refused:
         store.delete_image(named(image.id, "shop"))
-    assert f"image used by {container.id}: image is in use by a container" == refused.value.words
+    assert (
+        f"image used by {container.id}: image is in use by a container" == image_refused.value.words
+    )
     store.delete_container(named(container.id, "web"))
     with pytest.raises(errors.LayerUsedByImage):
         store.delete_layer(named(top.id, "top"))

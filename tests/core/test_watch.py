@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from holdfs.core.watch import Watch
 
 #: Long enough that reaching it means that nothing came.

@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,11 @@ class Shop:
     def catch_up(self) -> None:
         """Wait until the mount shows what somebody else has just changed in the store."""
         for kind in ("layers", "images", "containers"):
-            path = f"{self.go.graph}/overlay-{kind}/{kind}.json"
-            eventually(
-                lambda kind=kind, path=path: (
-                    os.stat(path).st_mtime_ns == os.stat(self.root / kind).st_mtime_ns
-                ),
-                f"the mount shows older {kind}",
-            )
+            eventually(partial(self._is_shown, kind), f"the mount shows older {kind}")
+
+    def _is_shown(self, kind: str) -> bool:
+        path = f"{self.go.graph}/overlay-{kind}/{kind}.json"
+        return os.stat(path).st_mtime_ns == os.stat(self.root / kind).st_mtime_ns
 
     def sh(self, script: str) -> str:
         """Run a shell script in the mount and return what it prints; it has to succeed."""

@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 
 from holdfs.core.errors import LayerMounted, NotKnown
+from holdfs.core.store import Store
+from holdfs.fusefs.automount import Automount
+from holdfs.native.lock import lock_try
 from tests.mount.scene import Scene, expire_until, is_readable
 from tests.mounts import mounts_below
 from tests.needs import needs
@@ -267,6 +270,26 @@ def test_the_end_takes_everything_down_also_what_is_in_use(scene: Scene) -> None
         assert "motd" in os.listdir(fd)
     finally:
         os.close(fd)
+
+
+def test_what_cannot_be_given_back_at_the_end_is_by_the_next_daemon(scene: Scene) -> None:
+    hurried = Store.open(scene.store.options, lock_timeout_s=0.2)
+    automount = Automount(hurried, idle_s=60)
+    automount.target("containers", scene.web.id)
+    automount.target("layers", scene.loose)
+    automount.target("images", scene.image)
+    fd = os.open(f"{scene.go.graph}/overlay-layers/layers.lock", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        assert lock_try(fd, exclusive=True)
+        automount.close()
+    finally:
+        os.close(fd)
+    assert [] == scene.ours()
+    assert (1, 1) == (scene.count(scene.web.layer), scene.count(scene.loose))
+
+    scene.automount().close()
+
+    assert (0, 0) == (scene.count(scene.web.layer), scene.count(scene.loose))
 
 
 def test_it_leaves_no_descriptor(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """What can't be mounted is refused in one line that names it and the way out."""
 
+import os
 import re
 from pathlib import Path
 
@@ -127,3 +128,22 @@ def test_a_failed_start_leaves_nothing(graph_run: GraphRun, root: Path) -> None:
     assert [] == mounts_below(str(root))
     with pytest.raises(AssertionError, match="nobody serves"):
         pid_of(root)
+
+
+def test_a_store_that_may_not_be_read_is_named_as_such(graph_run: GraphRun, root: Path) -> None:
+    closed = Path(graph_run.graph).parent / "closed"
+    closed.mkdir()
+    os.chown(closed, 65534, 65534)
+    closed.chmod(0o700)
+    # root as others are: without the right to look everywhere.
+    plain = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+
+    said = _refused(*plain, *command(f"{closed}/graph", graph_run.run, root))
+
+    assert f"{closed}/graph: Permission denied" in said
+
+
+def test_without_the_right_to_mount_it_says_so(graph_run: GraphRun, root: Path) -> None:
+    said = _refused("setpriv", "--bounding-set", "-sys_admin", *command(*graph_run, root))
+
+    assert "Operation not permitted" in said

@@ -1,0 +1,223 @@
+"""
+One mount being served: the view that is current, what the kernel knows, and where work runs.
+
+    change of ours    step in a thread ► load ► publish ► kernel told ► reply
+    change of others  refresh          ► load ► publish ► kernel told
+
+Handlers (operations.py) translate requests; here is what they share. All of it runs on the loop.
+"""
+
+import errno
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import trio
+
+from holdfs.core.errors import StoreError
+from holdfs.core.store import Store
+from holdfs.drivers.base import DriverError
+from holdfs.fusefs import invalidate
+from holdfs.fusefs.attrs import Attributes, Reply
+from holdfs.fusefs.deadlines import Deadlines
+from holdfs.fusefs.errnos import errno_of, is_foreseen, is_refusal, reason_of
+from holdfs.fusefs.handles import Handles, OpenDirectory
+from holdfs.fusefs.inodes import Inodes
+from holdfs.fusefs.settings import Settings
+from holdfs.fusefs.tree.handles import Reader, Writer
+from holdfs.fusefs.tree.node import Directory, File, Node, Plan, Stat, gone, refusal
+from holdfs.fusefs.tree.root import Root
+from holdfs.fusefs.tree.tree import Automount, Tree
+from holdfs.fusefs.tree.view import News, View
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Requests whose first argument is a file handle.
+_BY_HANDLE: Final = frozenset({"read", "write", "flush", "fsync", "release"})
+
+
+class Session:
+    """
+    Args:
+        store: Open; all that is read comes from its snapshots.
+        automount: Gives `rootfs` its targets.
+    """
+
+    def __init__(self, store: Store, automount: Automount, settings: Settings) -> None:
+        self.tree = Tree(store, automount, settings)
+        self._is_strict = settings.strict
+        self.inodes = Inodes(Root())
+        self.files: Handles[Reader | Writer] = Handles()
+        self.directories: Handles[OpenDirectory] = Handles()
+        #: The handle that was last opened for writing, by inode: it tells the size meanwhile.
+        self.writers: dict[int, Writer] = {}
+        self._attributes = Attributes(settings)
+        # Apart, since work that waits for a lock must not take the threads of work that does not.
+        self._store_threads = trio.CapacityLimiter(8)
+        self._load_thread = trio.CapacityLimiter(1)
+        self.mount_threads = trio.CapacityLimiter(16)
+        self.disk_threads = trio.CapacityLimiter(4)
+        self.deadlines = Deadlines(self.tree.next_deadline, self._expire, self.tree.clock)
+
+    # -- refusals --------------------------------------------------------------------------
+
+    def failed(
+        self, operation: str, args: Sequence[Any], error: Exception, *, changes: bool
+    ) -> int:
+        """Return the errno that answers the request, after the line in `errors` is written."""
+        number = errno_of(error)
+        if not is_foreseen(error):
+            log.error("%s %s", operation, self.where(operation, args), exc_info=error)
+        if is_refusal(number, changes=changes):
+            where, reason = self.where(operation, args), reason_of(error)
+            self.tree.refusals.add(operation, where, number, reason)
+        return number
+
+    def log_request(self, operation: str, args: Sequence[Any], answer: str) -> None:
+        """Note one request for who has asked to see each (`-d`)."""
+        log.debug("%s %s: %s", operation, self.where(operation, args), answer)
+
+    def where(self, operation: str, args: Sequence[Any]) -> str:
+        """Return the path that a request was about, for people."""
+        if operation in _BY_HANDLE:
+            try:
+                return self.files.get(args[0]).node.path
+            except OSError:
+                return ""
+        node = self.inodes.find(args[0]) if args and isinstance(args[0], int) else None
+        path = "" if node is None else node.path
+        if len(args) > 1 and isinstance(args[1], bytes):
+            name = args[1].decode("utf-8", "backslashreplace")
+            return f"{path}/{name}" if path else name
+        return path
+
+    # -- views -------------------------------------------------------------------------------
+
+    async def refresh(self) -> None:
+        """
+        Take what the store holds now, publish it, and tell the kernel what differs.
+
+        Called after each burst of changes by others.
+        """
+        news = await trio.to_thread.run_sync(self.tree.load, limiter=self._load_thread)
+        if news is None:
+            return
+        self.tree.note(news)
+        if not self._is_strict:
+            nodes = invalidate.stale_nodes(self.inodes, news)
+            await trio.to_thread.run_sync(
+                invalidate.invalidate_attributes, nodes, limiter=self._load_thread
+            )
+            invalidate.invalidate_entries(nodes, self.tree.view)
+
+    async def view(self) -> View:
+        """Return the view to answer from; with `-o strict` the store is asked first."""
+        if self._is_strict:
+            # Inline: a dozen short system calls while nothing has changed, and a thread would cost
+            # ten times that at every request.
+            self.announce(self.tree.load())
+        return self.tree.view
+
+    def announce(self, news: News | None) -> None:
+        """Tell the kernel what our own change shows in, inline, before the reply goes out."""
+        if news is None:
+            return
+        self.tree.note(news)
+        if not self._is_strict:
+            nodes = invalidate.stale_nodes(self.inodes, news)
+            invalidate.invalidate_attributes(nodes)
+            invalidate.invalidate_entries(nodes, self.tree.view)
+
+    async def change(self, step: Callable[[], T]) -> T:
+        """Run a step of the store in a thread and publish what the store holds then."""
+
+        def work() -> tuple[T, News | None]:
+            result = step()
+            try:
+                return result, self.tree.load()
+            except OSError as error:
+                # It is done and must not be answered with an error; the watch will try again.
+                log.warning("the store could not be looked at after a change: %s", error)
+                return result, None
+
+        result, news = await trio.to_thread.run_sync(work, limiter=self._store_threads)
+        self.announce(news)
+        return result
+
+    async def carry_out(self, plan: Plan | None) -> None:
+        """Do what a node has planned: in the store, then in the mount."""
+        if plan is not None:
+            if plan.step is not None:
+                try:
+                    await self.change(plan.step)
+                except StoreError as error:
+                    if plan.failed is not None:
+                        plan.failed(error)
+                    raise
+            if plan.after is not None:
+                plan.after()
+        self.deadlines.changed()
+
+    async def _expire(self) -> None:
+        self.tree.expire()
+        for link in self.tree.held.take_late():
+            # No rename came: its maker wanted the link under this very name.
+            try:
+                if link.plan is None:
+                    raise refusal(errno.EPERM, "no such link can be made in an object")
+                await self.carry_out(link.plan)
+            except (StoreError, DriverError, OSError) as error:
+                self.tree.refusals.add("symlink", link.path, errno_of(error), reason_of(error))
+
+    # -- nodes -------------------------------------------------------------------------------
+
+    def directory(self, ino: int) -> Directory:
+        """Return the directory of this inode."""
+        node = self.inodes.get(ino)
+        if not isinstance(node, Directory):
+            raise NotADirectoryError(errno.ENOTDIR, "not a directory", node.path)
+        return node
+
+    def file(self, ino: int) -> File:
+        """Return the file of this inode."""
+        node = self.inodes.get(ino)
+        if not isinstance(node, File):
+            raise refusal(errno.EINVAL, "no file that can be opened")
+        return node
+
+    async def stat(self, node: Node, view: View) -> Stat:
+        """Return a node's attributes, with the size of what is being written."""
+        if node.slow:
+            stat = await trio.to_thread.run_sync(node.attributes, view, limiter=self.disk_threads)
+        else:
+            stat = node.attributes(view)
+        writer = self.writers.get(node.ino)
+        size = None if writer is None else writer.shown_size
+        return stat if size is None else stat._replace(size=size, lasting=False)
+
+    def fill(self, node: Node, stat: Stat, view: View) -> Reply:
+        """Return the reply for a node whose attributes are those of `view`."""
+        lasting_entry = node.lasting_entry
+        if view is not self.tree.view:
+            # Published meanwhile: the kernel was told of the change, and would not be again.
+            stat = stat._replace(lasting=False)
+            lasting_entry = False
+        return self._attributes.fill(node.ino, stat, lasting_entry=lasting_entry)
+
+    async def enter(self, node: Node | None, view: View, path: str) -> Reply:
+        """Return the reply that makes a node known to the kernel; FileNotFoundError for None."""
+        if node is None:
+            raise gone(path)
+        stat = await self.stat(node, view)
+        self.inodes.enter(node)
+        return self.fill(node, stat, view)
+
+    def show_elsewhere(self, directory: Directory, name: str) -> None:
+        """Let the kernel forget an entry of an object that was hidden, under its other aliases."""
+        if self._is_strict or not directory.about:
+            return
+        for node in list(self.inodes.about(directory.about)):
+            if node.name == name and node.parent.ino != directory.ino:
+                invalidate.invalidate_entry(node)

@@ -1,0 +1,180 @@
+"""
+Stores to measure on: as large as wanted, made by writing what the Go tools would have written.
+
+`count` images with a layer each, in chains of `DEPTH`, as pulls of related images leave them:
+records with digests, sizes and dates, the big data that images have, the overlay driver's
+directories.
+"""
+
+import json
+import os
+import secrets
+import string
+import tempfile
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from tests.mounts import unmount_below
+from tests.peers import GoStore
+
+DEPTH = 5
+_LINK_SIGNS = string.ascii_uppercase + "234567"
+
+
+@dataclass(frozen=True)
+class BenchStore:
+    """A store with `count` images and as many layers; `name(i)` is the name of one."""
+
+    graph: str
+    run: str
+    count: int
+
+    @property
+    def go(self) -> GoStore:
+        return GoStore(self.graph, self.run)
+
+    def name(self, number: int) -> str:
+        return f"docker.io/library/app-{number:05d}:latest"
+
+
+@contextmanager
+def made(count: int) -> Iterator[BenchStore]:
+    """Give a store of this size, gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="holdfs-bench-") as top:
+        store = BenchStore(f"{top}/graph", f"{top}/run", count)
+        _write(store)
+        try:
+            # The tool itself says whether it takes it for its own.
+            assert count == len(store.go.json("layers")), "containers-storage sees other layers"
+            assert count == len(store.go.json("images")), "containers-storage sees other images"
+            yield store
+        finally:
+            unmount_below(top)
+
+
+def _write(store: BenchStore) -> None:
+    for directory in ("overlay/l", "overlay-layers", "overlay-images", "overlay-containers"):
+        os.makedirs(f"{store.graph}/{directory}", mode=0o700)
+    os.makedirs(store.run, mode=0o700)
+    layers: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
+    lower: list[str] = []  # of the chain that is being made, nearest first
+    for number in range(store.count):
+        if number % DEPTH == 0:
+            lower = []
+        layer = _layer(number, layers[-1]["id"] if lower else "")
+        lower = [_make_directories(store, layer["id"], lower), *lower]
+        layers.append(layer)
+        images.append(_make_image(store, number, layer["id"]))
+    for kind, records in (("layers", layers), ("images", images)):
+        path = f"{store.graph}/overlay-{kind}/{kind}.json"
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(records, f, separators=(",", ":"))
+        os.chmod(path, 0o600)
+
+
+def _created(number: int) -> str:
+    # With no zero at the end: Go leaves those out, and would change the record at its first save.
+    fraction = f"{123456780 + number}".rstrip("0")
+    return f"2026-01-{1 + number % 28:02d}T{number % 24:02d}:12:33.{fraction}Z"
+
+
+def _digest(*parts: object) -> str:
+    return "sha256:" + sha256(repr(parts).encode()).hexdigest()
+
+
+def _layer(number: int, parent: str) -> dict[str, Any]:
+    diff = _digest("diff", number)
+    return {
+        "id": sha256(f"layer {number}".encode()).hexdigest(),
+        **({"parent": parent} if parent else {}),
+        "created": _created(number),
+        "compressed-diff-digest": _digest("compressed", number),
+        "compressed-size": 1_000_000 + number,
+        "diff-digest": diff,
+        "diff-size": 3_000_000 + number,
+        "compression": 2,
+        "uidset": [0],
+        "gidset": [0],
+    }
+
+
+def _make_directories(store: BenchStore, layer_id: str, lower: list[str]) -> str:
+    """Make a layer's directories as the overlay driver does, and return its short link."""
+    home = f"{store.graph}/overlay"
+    link = "".join(secrets.choice(_LINK_SIGNS) for _ in range(26))
+    os.mkdir(f"{home}/{layer_id}", 0o700)
+    os.mkdir(f"{home}/{layer_id}/diff", 0o555)
+    if lower:
+        os.mkdir(f"{home}/{layer_id}/work", 0o700)
+        _write_text(f"{home}/{layer_id}/lower", ":".join(f"l/{name}" for name in lower))
+    else:
+        os.mkdir(f"{home}/{layer_id}/empty", 0o700)
+    _write_text(f"{home}/{layer_id}/link", link)
+    os.symlink(f"../{layer_id}/diff", f"{home}/l/{link}")
+    return link
+
+
+def _make_image(store: BenchStore, number: int, layer_id: str) -> dict[str, Any]:
+    config = json.dumps({"architecture": "amd64", "os": "linux", "number": number}).encode()
+    config_digest = "sha256:" + sha256(config).hexdigest()
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "digest": config_digest,
+                "size": len(config),
+            },
+            "layers": [
+                {
+                    "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+                    "digest": _digest("compressed", number),
+                    "size": 1_000_000 + number,
+                }
+            ],
+        }
+    ).encode()
+    manifest_digest = "sha256:" + sha256(manifest).hexdigest()
+    image_id = config_digest.removeprefix("sha256:")
+    items = {
+        config_digest: config,
+        f"manifest-{manifest_digest}": manifest,
+        "manifest": manifest,
+    }
+    directory = f"{store.graph}/overlay-images/{image_id}"
+    os.mkdir(directory, 0o700)
+    for key, data in items.items():
+        name = key if key == "manifest" else _encoded(key)
+        with open(f"{directory}/{name}", "wb") as f:
+            f.write(data)
+    name = store.name(number)
+    return {
+        "id": image_id,
+        "digest": manifest_digest,
+        "names": [name],
+        "names-history": [name],
+        "layer": layer_id,
+        "metadata": '{"signatures-sizes":{"' + manifest_digest + '":[]}}',
+        "big-data-names": list(items),
+        "big-data-sizes": {key: len(data) for key, data in sorted(items.items())},
+        "big-data-digests": {
+            key: "sha256:" + sha256(data).hexdigest() for key, data in sorted(items.items())
+        },
+        "created": _created(number),
+    }
+
+
+def _encoded(key: str) -> str:
+    """The file name of an item whose key has signs that are not plain (spec 3.1)."""
+    return "=" + b64encode(key.encode()).decode()
+
+
+def _write_text(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)

@@ -1,0 +1,185 @@
+"""
+Every operation, with an error from each of its system calls.
+
+    once      one call fails; the next one would succeed
+    full      from one call on, whatever needs space fails: cleaning up must do without
+
+The operation raises one error that says what it is about, leaves nothing behind, and the same store
+object goes on.
+"""
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import pytest
+
+from holdfs.core.errors import StoreError
+from holdfs.core.store import Store
+from tests.faults.acts import Act, open_store
+from tests.faults.child import Judge, Raised, raised, run_gated
+from tests.faults.conftest import Bench, Benches, every_act
+from tests.faults.gate import Call
+from tests.faults.judging import complaints, differences, report
+from tests.faults.states import Roots, State, mounted_layers
+from tests.needs import needs
+
+pytestmark = needs("root", "overlay", "seccomp")
+
+_SPACE: Final = errno.ENOSPC
+
+
+def _once(at: int, number: int) -> Judge:
+    return lambda calls: number if len(calls) == at else 0
+
+
+def _full_from(at: int) -> Judge:
+    def judge(calls: Sequence[Call]) -> int:
+        # A rename within a directory, over a name that is there, is what a full disk lets pass.
+        refused = calls[-1].takes_space and not calls[-1].name.startswith("rename")
+        return _SPACE if len(calls) >= at and refused else 0
+
+    return judge
+
+
+def _faults(calls: Sequence[Call]) -> Iterator[tuple[str, bool, Judge]]:
+    """Yield every fault to be done: what it is called, whether it hinders a removal."""
+    for at, call in enumerate(calls, 1):
+        removes = call.name.startswith(("unlink", "rmdir"))
+        if call.changes:
+            yield f"EIO at {at}: {call}", removes, _once(at, errno.EIO)
+        if call.changes and call.takes_space:
+            yield f"ENOSPC at {at}: {call}", False, _once(at, errno.ENOSPC)
+            yield f"full from {at}: {call}", False, _full_from(at)
+        if call.opens:
+            # A directory is opened to be emptied; then what is in it may be left as well.
+            yield f"EMFILE at {at}: {call}", not call.changes, _once(at, errno.EMFILE)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("act", "driver"), every_act())
+def test_an_error_at_any_moment_is_told_and_leaves_the_store_usable(
+    act: Act, driver: str, benches: Benches
+) -> None:
+    bench = benches(driver)
+    before, after, calls = bench.outcomes(act)
+    wrong: dict[str, list[str]] = {}
+    for name, removes, judge in _faults(calls):
+        with bench.fresh() as roots:
+            act.before(open_store(roots))
+            found = _fail(bench, roots, act, judge, before, after, removes=removes)
+            if found:
+                wrong[name] = found
+    assert {} == wrong, report(wrong)
+
+
+def _fail(
+    bench: Bench,
+    roots: Roots,
+    act: Act,
+    judge: Judge,
+    before: State,
+    after: State,
+    *,
+    removes: bool,
+) -> list[str]:
+    """
+    Return in words what is wrong after the act met the fault.
+
+    Args:
+        removes: The call that fails would have removed something. That, then, may be left.
+    """
+    stores: list[Store] = []
+    descriptors: list[str] = []
+
+    def prepare() -> Callable[[], object]:
+        stores.append(open_store(roots))
+        descriptors.extend(_descriptors())
+        return lambda: act.run(stores[0])
+
+    def look_back(error: BaseException | None) -> list[str]:
+        return [
+            *_left_in_process(descriptors),
+            *_recover(bench, roots, stores[0], act, before, after, may_leave=removes),
+            *_again(bench, roots, stores[0], act, before, after),
+        ]
+
+    done = run_gated(prepare, judge, look_back)
+    found: list[str] = list(done.said)
+    if done.error is not None:
+        found += _unclear(done.error)
+    return found
+
+
+def _descriptors() -> list[str]:
+    fds = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            fds.append(f"{fd} {os.readlink(f'/proc/self/fd/{fd}')}")
+        except FileNotFoundError:
+            pass  # that of the listing itself
+    return sorted(fds)
+
+
+def _left_in_process(descriptors: list[str]) -> list[str]:
+    found = [f"descriptor {fd} is left open" for fd in set(_descriptors()) - set(descriptors)]
+    if threading.active_count() != 1:
+        found.append(f"threads: {threading.enumerate()}")
+    if len(os.listdir("/proc/self/task")) != 1:
+        found.append("a thread of the kernel's is left")
+    return found
+
+
+def _recover(
+    bench: Bench,
+    roots: Roots,
+    store: Store,
+    act: Act,
+    before: State,
+    after: State,
+    *,
+    may_leave: bool,
+) -> list[str]:
+    """Let the next writer do what is its part, and look."""
+    with store.layers.edit():
+        pass
+    found = complaints(roots, bench.state(roots), act, before, after, may_leave=may_leave)
+    counted = sorted(entry["id"] for entry in roots.table())
+    found += [f"{i} is mounted and not counted" for i in mounted_layers(roots) if i not in counted]
+    return found
+
+
+def _again(
+    bench: Bench, roots: Roots, store: Store, act: Act, before: State, after: State
+) -> list[str]:
+    """Do the act once more with the same store object."""
+    was = bench.state(roots)
+    try:
+        act.run(store)
+    except StoreError as error:
+        if type(error).__name__ not in act.again:
+            return [f"again: {raised(error)}"]
+        return differences(bench.state(roots), act, before, after)
+    if act.name.startswith(("mount", "unmount-one")) and was == after:
+        return []
+    now = bench.state(roots)
+    left = {k for k in {*now, *after} if now.get(k) != after.get(k)}
+    left = {key for key in left if not (act.strays and key.startswith("layer stray"))}
+    found = [f"again, {key} is {now.get(key)!r}, not {after.get(key)!r}" for key in sorted(left)]
+    fresh = open_store(roots).snapshot()
+    return found + [
+        f"the store object has {kind} that are not on disk, or lacks some"
+        for kind in ("layers", "images", "containers")
+        if getattr(fresh, kind).ids != getattr(store.snapshot(), kind).ids
+    ]
+
+
+def _unclear(error: Raised) -> list[str]:
+    """Return what is wrong with an error as it reaches the caller."""
+    if "OSError" in error.kinds and not error.filename:
+        return [f"does not say what it is about: {error}"]
+    if not {"OSError", "StoreError", "DriverError"} & set(error.kinds):
+        return [f"is no error for callers: {error}"]
+    return []
