@@ -1,6 +1,5 @@
 """What every driver promises of owners and ID maps, and of what unpacking and diffing ask."""
 
-import errno
 import os
 
 import pytest
@@ -144,24 +143,33 @@ class OwnersConformance(DriverSuite):
         driver.create(layer_id(1), "")
         with mounted(driver, layer_id(1)):
             pass  # from now on the home may be a mount of its own
-        driver.create(layer_id(2), layer_id(1))
         staged = f"{any_roots.graph}/tmp/staged"
-        os.makedirs(staged, 0o700)
+        os.makedirs(os.path.dirname(staged), 0o700)
+        driver.make_staged(staged, layer_id(1))
         fill(staged)
         expected = manifest(staged)
-        if not driver.stages_diffs:
-            with pytest.raises(DriverError):
-                driver.adopt_diff(layer_id(2), staged)
-            return
 
-        driver.adopt_diff(layer_id(2), staged)
+        driver.create(layer_id(2), layer_id(1), staged=staged)
 
         with mounted(driver, layer_id(2)) as top:
             shown = manifest(top)
         assert 0o40555 == shown.pop(".")[0] and expected.pop(".")
         assert expected == shown
         assert [] == os.listdir(f"{any_roots.graph}/tmp")
-        os.mkdir(staged)
-        with pytest.raises(OSError) as raised:
-            driver.adopt_diff(layer_id(2), staged)
-        assert raised.value.errno in (errno.ENOTEMPTY, errno.EEXIST)
+
+    def test_a_staged_tree_takes_the_place_of_an_empty_layers(
+        self, driver: Driver, any_roots: GraphRun
+    ) -> None:
+        driver.create(layer_id(1), "")
+        staged = f"{any_roots.graph}/tmp/staged"
+        os.makedirs(os.path.dirname(staged), 0o700)
+        driver.make_staged(staged, "")
+        fill(staged)
+        expected = manifest(staged)
+
+        driver.adopt_staged(layer_id(1), staged)
+
+        with mounted(driver, layer_id(1)) as top:
+            shown = manifest(top)
+        assert 0o40555 == shown.pop(".")[0] and expected.pop(".")
+        assert expected == shown

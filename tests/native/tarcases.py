@@ -17,7 +17,11 @@ _GNU = b"ustar  \0"
 def _python_tar(format: int) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=format) as tar:
-        for name, kind in (("d", tarfile.DIRTYPE), ("d/f", tarfile.REGTYPE), ("d/l", tarfile.SYMTYPE)):
+        for name, kind in (
+            ("d", tarfile.DIRTYPE),
+            ("d/f", tarfile.REGTYPE),
+            ("d/l", tarfile.SYMTYPE),
+        ):
             info = tarfile.TarInfo(name)
             info.type = kind
             info.mode = 0o755
@@ -37,7 +41,13 @@ def _capability() -> bytes:
 
 
 def _acl() -> bytes:
-    entries = ((1, 7, 0xFFFFFFFF), (2, 5, 1234), (4, 5, 0xFFFFFFFF), (16, 5, 0xFFFFFFFF), (32, 5, 0xFFFFFFFF))
+    entries = (
+        (1, 7, 0xFFFFFFFF),
+        (2, 5, 1234),
+        (4, 5, 0xFFFFFFFF),
+        (16, 5, 0xFFFFFFFF),
+        (32, 5, 0xFFFFFFFF),
+    )
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 

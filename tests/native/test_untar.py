@@ -18,7 +18,7 @@ import pytest
 
 from holdfs.native.untar import Compression, IdRange, UntarError, UntarOptions, Whiteouts, untar
 from tests.mounts import detach
-from tests.native.tarbytes import END, header, member, pax
+from tests.native.tarbytes import END, member, pax
 from tests.native.tarcases import BAD, GOOD, SPARSE, WHITEOUTS
 from tests.native.trees import difference, tree_of
 from tests.native.unpacking import parse_split, reassemble, unpack
@@ -41,7 +41,9 @@ PACKERS = {
     Compression.XZ: lzma.compress,
     Compression.ZSTD: zstd,
 }
-SAMPLE = b"".join(member(f"d{i % 7}/f{i}", data=os.urandom(i * 37 % 5000)) for i in range(400)) + END
+SAMPLE = (
+    b"".join(member(f"d{i % 7}/f{i}", data=os.urandom(i * 37 % 5000)) for i in range(400)) + END
+)
 
 
 def sha256(data: bytes) -> str:
@@ -242,7 +244,9 @@ def test_kept_whiteouts_are_files(tmp_path: Path) -> None:
 
 
 def test_merging_deletes_what_was_there_and_keeps_what_the_tar_has(tmp_path: Path) -> None:
-    first = b"".join(member(n, data=b"old") for n in ("a", "b/c", "d/e", "d/f/g", "d/h", "k/l")) + END
+    first = (
+        b"".join(member(n, data=b"old") for n in ("a", "b/c", "d/e", "d/f/g", "d/h", "k/l")) + END
+    )
     second = (
         member(".wh.a") + member(".wh.b") + member("d/", type="5", mode=0o700)
         + member("d/h", data=b"new") + member("d/f/", type="5") + member("d/f/new")
@@ -324,7 +328,11 @@ def test_sparse_files_have_holes_and_right_content(name: str, tmp_path: Path) ->
 
 
 def test_a_hole_of_terabytes_takes_no_space(tmp_path: Path) -> None:
-    records = (("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.realsize", str(1 << 42)))
+    records = (
+        ("GNU.sparse.major", "1"),
+        ("GNU.sparse.minor", "0"),
+        ("GNU.sparse.realsize", str(1 << 42)),
+    )
     data = pax(*records) + member("hole", data=b"0\n".ljust(512, b"\0")) + END
 
     made = unpack(data, tmp_path)

@@ -144,9 +144,7 @@ def test_what_the_go_tool_refuses_we_refuse_in_its_words(
     layers = Layers(graph_run, "overlay")
     (tmp_path / "in").write_bytes(data)
 
-    go = layers.go.run(
-        "import-layer", "-f", str(tmp_path / "in"), check=False
-    )
+    go = layers.go.run("import-layer", "-f", str(tmp_path / "in"), check=False)
     with pytest.raises(UntarError) as ours:
         unpack(data, tmp_path)
 
