@@ -155,6 +155,6 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         (tmp_path / "f").touch()
         with (
             opened(tmp_path / "f") as (file_fd,),
-            pytest.raises(TarOutError, match="not a directory|Not a directory"),
+            pytest.raises(TarOutError, match=r"not a directory|Not a directory"),
         ):
             changes(DiffOf(new_fd=file_fd, old_fd=fd))

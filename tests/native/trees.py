@@ -2,7 +2,7 @@
 
 import os
 import stat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Entry(NamedTuple):
@@ -16,6 +16,10 @@ class Entry(NamedTuple):
     content: bytes
     xattrs: tuple[tuple[str, bytes], ...]
     first: str
+
+
+def _brief(name: str, value: Any) -> Any:
+    return len(value) if name == "content" else value
 
 
 def tree_of(top: str, *, no_times: tuple[str, ...] = ()) -> dict[str, Entry]:
@@ -68,7 +72,7 @@ def difference(expected: dict[str, Entry], actual: dict[str, Entry]) -> str:
             lines.append(f"{path}: only {'expected' if b is None else 'made'}")
         elif a != b:
             fields = [
-                f"{name} {x if name != 'content' else len(x)!r} != {y if name != 'content' else len(y)!r}"
+                f"{name} {_brief(name, x)} != {_brief(name, y)}"
                 for name, x, y in zip(Entry._fields, a, b, strict=True)
                 if x != y
             ]
