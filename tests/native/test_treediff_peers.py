@@ -44,13 +44,14 @@ def layers(request: pytest.FixtureRequest, graph_run: GraphRun) -> Layers:
     change(go.out("mount", child), is_overlay=driver == "overlay")
     go.run("unmount", child)
     graph = Path(graph_run.graph)
-    directories = [
+    base_dir, child_dir = (
         graph / (f"overlay/{each}/diff" if driver == "overlay" else f"vfs/dir/{each}")
         for each in (base, child)
-    ]
+    )
     return Layers(
         go,
-        *directories,
+        base_dir,
+        child_dir,
         go.run_bytes("diff", "-u", child).stdout,
         go.out("changes", child).splitlines(),
         int(go.out("diffsize", child)),
