@@ -36,7 +36,7 @@ def image_size(store: Store, image: Image) -> int:
         if layer is None:
             words = f'locating layer with ID "{layer_id}": {LayerNotKnown.base_words}'
             raise LayerNotKnown(layer_id, words=words)
-        size += layer.diff_size if layer.diff_digest else diff_size(store, layer_id, layer.parent)
+        size += layer.diff_size if layer.diff_digest else store.diff_size(layer_id)
         if layer.parent:
             waiting.append(layer.parent)
     return size + _items_size(store, image, "image")
@@ -53,7 +53,7 @@ def container_size(store: Store, container: Container) -> int:
     layer = store.snapshot().layers.get(container.layer)
     if layer is None:
         raise LayerNotKnown(container.layer)
-    size = diff_size(store, layer.id, layer.parent) + _items_size(store, container, "container")
+    size = store.diff_size(layer.id) + _items_size(store, container, "container")
     for find in (store.container_dir, store.container_run_dir):
         size += tree_size(find(container.id))
     return size
@@ -89,15 +89,6 @@ def item_size(store: Store, record: Image | Container, key: str) -> int:
         raise SizeNotKnown(f"{record.id} has no data item {key!r}") from error
 
 
-def diff_size(store: Store, layer_id: str, parent_id: str) -> int:
-    """Return what a layer's files add to its parent. Looks at every one of them."""
-    own = store.driver.diff_path(layer_id)
-    if own:
-        return tree_size(own)
-    parent = store.driver.mount_point(parent_id) if parent_id else ""
-    return _difference_size(parent, store.driver.mount_point(layer_id))
-
-
 def tree_size(top: str) -> int:
     """Return the sizes of all below `top` but directories, each inode once."""
     return _sum(entry for _, entry in _below(top))
@@ -116,26 +107,6 @@ def _sum(found: Iterator[os.stat_result]) -> int:
             seen.add(inode)
         size += status.st_size
     return size
-
-
-def _difference_size(parent: str, top: str) -> int:
-    def added_or_changed() -> Iterator[os.stat_result]:
-        for path, status in _below(top):
-            try:
-                before = os.lstat(f"{parent}/{path}") if parent else None
-            except (FileNotFoundError, NotADirectoryError):
-                before = None
-            if before is None or _is_changed(before, status):
-                yield status
-
-    return _sum(added_or_changed())
-
-
-def _is_changed(before: os.stat_result, after: os.stat_result) -> bool:
-    return (before.st_mode, before.st_uid, before.st_gid, before.st_rdev) != (
-        *(after.st_mode, after.st_uid, after.st_gid),
-        after.st_rdev,
-    ) or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
 
 
 def _below(top: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -1,6 +1,14 @@
-"""`applydiff`: tar streams into layers that are there."""
+"""
+`diff`, `changes`, `diffsize`: what a layer changes; `applydiff`: changes into a layer.
+
+    Add "/etc/motd"         the path as a Go string literal
+    Modify "/etc"
+    Delete "/etc/old"
+"""
 
 from __future__ import annotations
+
+import os
 
 from holdfs.core.cli import output, reading_input
 
@@ -8,6 +16,76 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfs.core.cli.options import Given
     from holdfs.core.store import Store
+    from holdfs.native.untar import Compression
+
+
+def changes(store: Store, given: Given, arguments: list[str]) -> int:
+    """List what differs between the layer and its parent, or another layer."""
+    found = store.changes(arguments[0], from_=_reference(arguments))
+    if given.flag("json"):
+        numbers = {"C": 0, "A": 1, "D": 2}
+        documents = [
+            output.json_object((("Path", change.path), ("Kind", numbers[change.kind])))
+            for change in found
+        ]
+        output.out(f"[{','.join(documents)}]\n" if documents else "null\n")
+        return 0
+    from holdfs.core.cli.goquote import quoted
+
+    words = {"C": "Modify", "A": "Add", "D": "Delete"}
+    output.out("".join(f"{words[kind]} {quoted(path)}\n" for kind, path in found))
+    return 0
+
+
+def size(store: Store, given: Given, arguments: list[str]) -> int:
+    """Print how many bytes the layer adds to its parent, or to another layer."""
+    # One number is the same in JSON.
+    output.out(f"{store.diff_size(arguments[0], from_=_reference(arguments))}\n")
+    return 0
+
+
+def diff(store: Store, given: Given, arguments: list[str]) -> int:
+    """Write a tar of what differs between the layer and its parent, or another layer."""
+    path = given.text("file")
+    # Contract: the file is made, and emptied, before the layer is looked for.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    output.flush()
+    fd = os.open(path, flags, 0o666) if path else os.dup(1)
+    try:
+        to, reference = arguments[0], _reference(arguments)
+        chosen = _compression(store, given, to)
+        store.write_diff(to, fd, from_=reference, compression=chosen)
+    except OSError as error:
+        if error.errno == 32 and not path:
+            raise BrokenPipeError from error
+        raise
+    finally:
+        # A close that fails is an error: the data may not be there.
+        os.close(fd)
+    return 0
+
+
+def _compression(store: Store, given: Given, ref: str) -> Compression:
+    from holdfs.core.errors import InvalidValue
+    from holdfs.native.untar import Compression
+
+    layers = store.layers.current()
+    chosen = Compression(layers.one(store.full_id("layers", layers, ref)).compression)
+    for key, value in (
+        ("uncompressed", Compression.NONE),
+        ("gzip", Compression.GZIP),
+        ("bzip2", Compression.BZIP2),
+        ("xz", Compression.XZ),
+    ):
+        if given.flag(key):
+            chosen = value
+    if chosen in (Compression.BZIP2, Compression.XZ):
+        extension = "tar.bz2" if chosen is Compression.BZIP2 else "tar.xz"
+        raise InvalidValue(
+            f"a diff can't be written as {extension}; -u and -c can",
+            words=f"unsupported compression format {extension}",
+        )
+    return chosen
 
 
 def apply(store: Store, given: Given, arguments: list[str]) -> int:
@@ -17,3 +95,7 @@ def apply(store: Store, given: Given, arguments: list[str]) -> int:
     if given.flag("json"):
         output.json("")
     return 0
+
+
+def _reference(arguments: list[str]) -> str:
+    return arguments[1] if len(arguments) > 1 else ""

@@ -31,6 +31,9 @@ def _os_words(error: OSError) -> str:
     if error.errno is None:
         return str(error)
     reason = os.strerror(error.errno)
+    if error.filename is None and error.strerror not in (None, reason):
+        # An engine of ours says what it did, too.
+        return str(error.strerror)
     reason = reason[:1].lower() + reason[1:]
     if error.filename is None:
         return reason

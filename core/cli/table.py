@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 _SYNOPSIS: Final = "[options [...]]"
+_TWO_LAYERS: Final = f"{_SYNOPSIS} layerNameOrID [referenceLayerNameOrID]"
 _ANY_REFS: Final = "[LayerOrImageOrContainerNameOrID [...]]"
 _ANY_NAMED: Final = f"{_SYNOPSIS} imageOrContainerNameOrID"
 
@@ -304,11 +305,48 @@ COMMANDS: Final = (
     _delete("image", "--test my-image", Option("--test", "-t", help="Only test removal")),
     _delete("container", "web"),
     Command(
+        "changes",
+        code="diffs:changes",
+        summary="Compare two layers",
+        synopsis=_TWO_LAYERS,
+        example="changes my-layer",
+        options=(JSON,),
+        min_args=1,
+        max_args=2,
+    ),
+    Command(
+        "diffsize",
+        "diff-size",
+        code="diffs:size",
+        summary="Compare two layers",
+        synopsis=_TWO_LAYERS,
+        example="diffsize my-layer",
+        options=(JSON,),
+        min_args=1,
+        max_args=2,
+    ),
+    Command(
+        "diff",
+        code="diffs:diff",
+        summary="Compare two layers",
+        synopsis=_TWO_LAYERS,
+        example="diff --gzip -f changes.tar.gz my-layer",
+        options=(
+            Option("--uncompressed", "-u", help="Use no compression"),
+            Option("--gzip", "-c", help="Compress using gzip"),
+            Option("--bzip2", "--bz2", "-b", help="Compress using bzip2 (not currently supported)"),
+            Option("--xz", "-x", help="Compress using xz (not currently supported)"),
+            Option("--file", "-f", kind="text", help="Write to file instead of stdout"),
+        ),
+        min_args=1,
+        max_args=2,
+    ),
+    Command(
         "applydiff",
         "apply-diff",
         code="diffs:apply",
         summary="Apply a diff to a layer",
-        synopsis=f"{_SYNOPSIS} layerNameOrID [referenceLayerNameOrID]",
+        synopsis=_TWO_LAYERS,
         example="applydiff -f changes.tar my-layer",
         options=(_FROM_FILE, JSON),
         min_args=1,

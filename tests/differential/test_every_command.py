@@ -7,6 +7,7 @@ What 1.43 lacks altogether is in tests/cli/test_newer_commands.py.
 """
 
 import gzip
+import json
 import os
 import re
 import tarfile
@@ -94,6 +95,39 @@ ROWS = [
         "applydiff -f /no/file lone",
         "applydiff new",
         "layer -j lone",
+    ],
+    # What layers change.
+    [
+        "import-layer -i new -f {tar} base",
+        "diff -u new",
+        "diff -u new base",
+        "diff new new",
+        "diff -b new",
+        "diff --bz2 -x new",
+        "diff nope",
+        "diff -f {graph}/made nope",
+        "diff -f /no/dir new",
+        "diffsize new",
+        "changes new",
+        "changes -j new",
+    ],
+    [
+        "import-layer -i new -f {tar}",
+        "create-layer -i next new",
+        "copy /etc/hostname next:/a/file",
+        'copy /etc/hostname next:/a/b/one\tmore"é',
+        "changes next",
+        "changes -j next",
+        "changes next nope",
+        "changes next lone",
+        "changes -j lone next",
+        "changes next next",
+        "changes -j next next",
+        "changes nope",
+        "diffsize next",
+        "diff-size next lone",
+        "diffsize nope",
+        "image one",
     ],
     # Looking.
     ["layer base child nope lone-name", "layer -j base child", "layer -j nope", "layer nope"],
@@ -261,6 +295,13 @@ def alike(words: list[str], outcome: Outcome) -> Outcome:
         # Go's maps have no order.
         streams = ["".join(sorted(text.splitlines(keepends=True))) for text in outcome[1:]]
         return Outcome(outcome.status, *streams)
+    if words[0] == "changes":
+        # Ours are sorted.
+        text = outcome.stdout
+        if text.startswith("["):
+            found = sorted(json.loads(text), key=lambda change: str(change["Path"]))
+            return outcome._replace(stdout=json.dumps(found))
+        return outcome._replace(stdout="".join(sorted(text.splitlines(keepends=True))))
     if words[0] in ("import-layer", "applydiff") and "unexpected EOF" in outcome.stderr:
         # Only the inner reason is worth matching: spec cli 7.4.
         return outcome._replace(stderr="unexpected EOF")
