@@ -97,9 +97,7 @@ class Segments:
         """
         length = max(0, min(length, self.size - offset))
         buffer = bytearray(length)
-        read: int = lib.hold_segments_read(
-            self._pointer, offset, ffi.from_buffer(buffer), length
-        )
+        read: int = lib.hold_segments_read(self._pointer, offset, ffi.from_buffer(buffer), length)
         if read < 0:
             raise TarOutError(-read, os.strerror(-read))
         return bytes(buffer)

@@ -19,7 +19,16 @@ def build(top: str) -> None:
     """Fill an empty directory."""
     for i in range(5):
         write(f"{top}/a/f{i}", b"d" * i * 300)
-    for name in ("a.b", "a/b/c/deep", "gone/x/y", "gone2", "opaque/old", "keep/k", "content", "dir to file/z"):
+    for name in (
+        "a.b",
+        "a/b/c/deep",
+        "gone/x/y",
+        "gone2",
+        "opaque/old",
+        "keep/k",
+        "content",
+        "dir to file/z",
+    ):
         write(f"{top}/{name}")
     os.link(f"{top}/a/f1", f"{top}/a/f1 too")
     os.link(f"{top}/a/f1", f"{top}/f1 again")
@@ -39,7 +48,12 @@ def change(top: str, *, is_overlay: bool) -> None:
     if not is_overlay:  # there, the changes command of 1.43 fails: stat …: not a directory
         os.unlink(f"{top}/file to dir")
         write(f"{top}/file to dir/in")
-    for name in ("n" * 90 + "/" + "m" * 30 + "/f", "p" * 60 + "/" + "q" * 99, "l/" + "n" * 150, "ünï"):
+    for name in (
+        "n" * 90 + "/" + "m" * 30 + "/f",
+        "p" * 60 + "/" + "q" * 99,
+        "l/" + "n" * 150,
+        "ünï",
+    ):
         write(f"{top}/{name}")
     write(f"{top}/big", b"z" * 3_000_000)
     os.chown(f"{top}/big", 1000, 70000)

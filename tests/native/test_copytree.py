@@ -82,7 +82,7 @@ def test_a_failure_names_the_path(tmp_path: Path) -> None:
     (target / "d").mkdir(parents=True)
     fds = os.open(source, os.O_RDONLY), os.open(target, os.O_RDONLY)
     try:
-        with pytest.raises(FileExistsError, match="copy /.*d"):
+        with pytest.raises(FileExistsError, match=r"copy /.*d"):
             copy_tree(*fds)
     finally:
         for fd in fds:

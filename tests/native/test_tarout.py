@@ -111,9 +111,10 @@ def test_it_can_be_compressed_on_the_way(
         )
         os.close(directory_fd)
 
-    assert SAMPLE == subprocess.run(
-        [*unpacker, packed], capture_output=True, check=True, timeout=60
-    ).stdout
+    assert (
+        SAMPLE
+        == subprocess.run([*unpacker, packed], capture_output=True, check=True, timeout=60).stdout
+    )
     assert (len(SAMPLE), packed.stat().st_size) == written
 
 
@@ -199,7 +200,9 @@ def test_reading_tells_of_a_changed_file(made: Made, tmp_path: Path) -> None:
 def test_keys_come_in_any_order_with_any_space_and_unknown_ones(tmp_path: Path) -> None:
     path = tmp_path / "split"
     lines = (
-        b'{ "position" : 0 , "new": "x\\"y", "payload":"' + base64.b64encode(b"one") + b'", "type": 2}\n'
+        b'{ "position" : 0 , "new": "x\\"y", "payload":"'
+        + base64.b64encode(b"one")
+        + b'", "type": 2}\n'
         b'\n{"payload":null,"type":1,"name":"\\u00e4\\ud83d\\ude00","position":1}\r\n'
         b'{"type":2,"payload":"","position":2}\n'
         b'{"type":2,"payload":null,"position":3}\n'
@@ -213,13 +216,22 @@ def test_keys_come_in_any_order_with_any_space_and_unknown_ones(tmp_path: Path) 
 @pytest.mark.parametrize(
     "line",
     [
-        b"no json", b"{}", b"[1]", b'{"type":3,"payload":null}', b'{"type":2,"payload":"a"}',
-        b'{"type":2,"payload":"a==="}', b'{"type":2,"payload":"????"}', b'{"type":2,"payload":"aaaa}',
-        b'{"type":1,"name":"f","size":1,"payload":null}', b'{"type":1,"name":"f","size":1,"payload":"AAAA"}',
-        b'{"type":1,"name":"f\\u0000g","size":0,"payload":null}', b'{"type":1,"name":"\\q"}',
-        b'{"type":1,"size":99999999999999999999}', b'{"type":2,"payload":"aaaa"} trailing',
+        b"no json",
+        b"{}",
+        b"[1]",
+        b'{"type":3,"payload":null}',
+        b'{"type":2,"payload":"a"}',
+        b'{"type":2,"payload":"a==="}',
+        b'{"type":2,"payload":"????"}',
+        b'{"type":2,"payload":"aaaa}',
+        b'{"type":1,"name":"f","size":1,"payload":null}',
+        b'{"type":1,"name":"f","size":1,"payload":"AAAA"}',
+        b'{"type":1,"name":"f\\u0000g","size":0,"payload":null}',
+        b'{"type":1,"name":"\\q"}',
+        b'{"type":1,"size":99999999999999999999}',
+        b'{"type":2,"payload":"aaaa"} trailing',
     ],
-)  # fmt: skip
+)
 def test_a_damaged_tar_split_is_refused(line: bytes, tmp_path: Path) -> None:
     path = tmp_path / "split"
     path.write_bytes(gzip.compress(line + b"\n"))

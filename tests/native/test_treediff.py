@@ -122,7 +122,14 @@ def test_a_marker_tells_of_a_replaced_directory_only_if_a_lower_has_it(tmp_path:
         data = tar_of(DiffOf(new_fd=fd, is_overlay=True, lower_fds=lowers), tmp_path / "out")
 
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        assert ["below", "below/sub", "fresh", "hidden", "over", "over/.wh..wh..opq"] == tar.getnames()
+        assert [
+            "below",
+            "below/sub",
+            "fresh",
+            "hidden",
+            "over",
+            "over/.wh..wh..opq",
+        ] == tar.getnames()
 
 
 def test_a_deep_tree_needs_few_descriptors(tmp_path: Path) -> None:
@@ -146,5 +153,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with opened(tmp_path / "t") as (fd,):
         os.rmdir(tmp_path / "t")
         (tmp_path / "f").touch()
-        with opened(tmp_path / "f") as (file_fd,), pytest.raises(TarOutError, match="not a directory|Not a directory"):
+        with (
+            opened(tmp_path / "f") as (file_fd,),
+            pytest.raises(TarOutError, match=r"[Nn]ot a directory"),
+        ):
             changes(DiffOf(new_fd=file_fd, old_fd=fd))
