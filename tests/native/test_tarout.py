@@ -216,15 +216,22 @@ def test_keys_come_in_any_order_with_any_space_and_unknown_ones(tmp_path: Path) 
 @pytest.mark.parametrize(
     "line",
     [
-        b"no json", b"{}", b"[1]", b'{"type":3,"payload":null}', b'{"type":2,"payload":"a"}',
-        b'{"type":2,"payload":"a==="}', b'{"type":2,"payload":"????"}',
+        b"no json",
+        b"{}",
+        b"[1]",
+        b'{"type":3,"payload":null}',
+        b'{"type":2,"payload":"a"}',
+        b'{"type":2,"payload":"a==="}',
+        b'{"type":2,"payload":"????"}',
         b'{"type":2,"payload":"aaaa}',
         b'{"type":1,"name":"f","size":1,"payload":null}',
         b'{"type":1,"name":"f","size":1,"payload":"AAAA"}',
-        b'{"type":1,"name":"f\\u0000g","size":0,"payload":null}', b'{"type":1,"name":"\\q"}',
-        b'{"type":1,"size":99999999999999999999}', b'{"type":2,"payload":"aaaa"} trailing',
+        b'{"type":1,"name":"f\\u0000g","size":0,"payload":null}',
+        b'{"type":1,"name":"\\q"}',
+        b'{"type":1,"size":99999999999999999999}',
+        b'{"type":2,"payload":"aaaa"} trailing',
     ],
-)  # fmt: skip
+)
 def test_a_damaged_tar_split_is_refused(line: bytes, tmp_path: Path) -> None:
     path = tmp_path / "split"
     path.write_bytes(gzip.compress(line + b"\n"))

@@ -1,5 +1,6 @@
-"""What the unpacker promises by itself: containment, owners, whiteouts by mode."""
+"""What the unpacker promises by itself: containment, owners, whiteouts by mode, clear failures."""
 
+import base64
 import bz2
 import errno
 import gzip
@@ -9,7 +10,6 @@ import os
 import stat
 import subprocess
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from holdfs.native.untar import Compression, IdRange, UntarError, UntarOptions, 
 from tests.native.tarbytes import END, member, pax
 from tests.native.tarcases import GOOD, SPARSE, WHITEOUTS
 from tests.native.trees import difference, tree_of
-from tests.native.unpacking import reassemble, unpack
+from tests.native.unpacking import parse_split, reassemble, unpack
 from tests.needs import needs
 
 pytestmark = needs("root")
@@ -31,7 +31,7 @@ def zstd(data: bytes) -> bytes:
     return subprocess.run(["zstd", "-q", "-c"], input=data, capture_output=True, check=True).stdout
 
 
-PACKERS: dict[Compression, Callable[[bytes], bytes]] = {
+PACKERS = {
     Compression.NONE: bytes,
     Compression.BZIP2: bz2.compress,
     Compression.GZIP: gzip.compress,
@@ -140,20 +140,30 @@ ESCAPES = {
     "dots inside": member("a/../../escaped", data=b"x") + END,
     "link above": member("l", type="2", link="..") + member("l/escaped", data=b"x") + END,
     "absolute link": member("l", type="2", link="{outside}") + member("l/escaped", data=b"x") + END,
-    "link chain": member("a", type="2", link="b/..") + member("b", type="2", link="..")
-    + member("a/escaped", data=b"x") + END,
-    "magic link": member("l", type="2", link="/proc/self/root{outside}") + member("l/escaped") + END,
+    "link chain": member("a", type="2", link="b/..")
+    + member("b", type="2", link="..")
+    + member("a/escaped", data=b"x")
+    + END,
+    "magic link": member("l", type="2", link="/proc/self/root{outside}")
+    + member("l/escaped")
+    + END,
     "hard link": member("h", type="1", link="{outside}/secret") + END,
     "hard link dots": member("h", type="1", link="../secret") + END,
-    "hard link through a link": member("l", type="2", link="..") + member("h", type="1", link="l/secret") + END,
-    "file over a link": member("l", type="2", link="../secret") + member("x/l", type="1", link="l") + END,
+    "hard link through a link": member("l", type="2", link="..")
+    + member("h", type="1", link="l/secret")
+    + END,
+    "file over a link": member("l", type="2", link="../secret")
+    + member("x/l", type="1", link="l")
+    + END,
     "whiteout": member("../.wh.secret") + END,
     "whiteout through a link": member("l", type="2", link="..") + member("l/.wh.secret") + END,
     "whiteout of dots": member("d/.wh...") + END,
     "whiteout of nothing": member("d/.wh.") + END,
     "opaque through a link": member("l", type="2", link="..") + member("l/.wh..wh..opq") + END,
-    "directory over a link": member("l", type="2", link="..") + member("l/", type="5", mode=0) + END,
-}  # fmt: skip
+    "directory over a link": member("l", type="2", link="..")
+    + member("l/", type="5", mode=0)
+    + END,
+}
 
 
 @pytest.mark.parametrize("options", [UntarOptions(), MERGE, KEEP], ids=["overlay", "merge", "keep"])
@@ -245,10 +255,17 @@ def test_merging_deletes_what_was_there_and_keeps_what_the_tar_has(tmp_path: Pat
         b"".join(member(n, data=b"old") for n in ("a", "b/c", "d/e", "d/f/g", "d/h", "k/l")) + END
     )
     second = (
-        member(".wh.a") + member(".wh.b") + member("d/", type="5", mode=0o700)
-        + member("d/h", data=b"new") + member("d/f/", type="5") + member("d/f/new")
-        + member("d/.wh..wh..opq") + member(".wh..wh.aufs") + member("k/.wh.absent") + END
-    )  # fmt: skip
+        member(".wh.a")
+        + member(".wh.b")
+        + member("d/", type="5", mode=0o700)
+        + member("d/h", data=b"new")
+        + member("d/f/", type="5")
+        + member("d/f/new")
+        + member("d/.wh..wh..opq")
+        + member(".wh..wh.aufs")
+        + member("k/.wh.absent")
+        + END
+    )
 
     unpack(first, tmp_path, MERGE)
     diff = unpack(second, tmp_path, MERGE).directory
@@ -336,3 +353,18 @@ def test_a_hole_of_terabytes_takes_no_space(tmp_path: Path) -> None:
 
     found = (made.directory / "hole").stat()
     assert (1 << 42, 0) == (found.st_size, found.st_blocks)
+
+
+# -- the tar-split ------------------------------------------------------------------------------
+
+
+def test_the_tar_split_of_a_member_says_its_name_size_and_sum(tmp_path: Path) -> None:
+    data = member("./a", data=b"123456789")
+
+    made = unpack(data + END, tmp_path)
+
+    # The check value of CRC-64/GO-ISO.
+    sum_of_digits = base64.b64encode(bytes.fromhex("b90956c775a41001")).decode()
+    assert [data[:512], ("./a", None, 9, sum_of_digits), bytes(503) + END] == parse_split(
+        made.split
+    )

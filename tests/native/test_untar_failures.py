@@ -1,6 +1,5 @@
-"""What the unpacker does with bad input, bombs, full disks and silent sources."""
+"""Bad input and bad times: a clear error, nothing left running or open, bounded memory."""
 
-import base64
 import errno
 import os
 import resource
@@ -11,20 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from holdfs.native.untar import UntarError, UntarOptions, Whiteouts, untar
+from holdfs.native.untar import UntarError, untar
 from tests.mounts import detach
 from tests.native.tarbytes import END, member
 from tests.native.tarcases import BAD
-from tests.native.unpacking import parse_split, unpack
+from tests.native.unpacking import unpack
 from tests.needs import needs
 
 pytestmark = needs("root")
-
-MERGE = UntarOptions(whiteouts=Whiteouts.MERGE)
-KEEP = UntarOptions(whiteouts=Whiteouts.KEEP)
-
-
-# -- failures ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -118,15 +111,16 @@ if os.fork() == 0:
     os.close(read_fd)
     with open(write_fd, "wb", 1 << 20) as out:
         if which == "directories":
-            for i in range(120_000):
-                out.write(header("d%06d/" % i, type="5"))
+            # Their times are more than is kept in memory.
+            for i in range(15_000):
+                out.write(header("d%06d%s/" % (i, "n" * 80), type="5", prefix=b"p" * 150))
         elif which == "headers":
             one = pax(("comment", "c" * 900_000))
             for i in range(300):
                 out.write(one)
             out.write(header("f"))
         elif which == "owners":
-            for i in range(120_000):
+            for i in range(60_000):
                 out.write(header("l%d" % i, type="1", link="l0", uid=i * 7) if i else header("l0"))
         elif which == "huge":
             out.write(header("huge", size=300 << 20))
@@ -152,8 +146,11 @@ def test_memory_stays_below_96_mib_whatever_comes(which: str, tmp_path: Path) ->
 
     done = subprocess.run(
         [sys.executable, "-c", _BOMBS, which, str(tmp_path / "diff")],
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
 
     assert 0 == done.returncode, done.stderr
     assert int(done.stdout) < 96 << 10
@@ -169,15 +166,3 @@ def test_few_descriptors_are_enough_for_many_directories(tmp_path: Path) -> None
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert 2000 == len(list(made.directory.iterdir()))
-
-
-def test_the_tar_split_of_a_member_says_its_name_size_and_sum(tmp_path: Path) -> None:
-    data = member("./a", data=b"123456789")
-
-    made = unpack(data + END, tmp_path)
-
-    # The check value of CRC-64/GO-ISO.
-    sum_of_digits = base64.b64encode(bytes.fromhex("b90956c775a41001")).decode()
-    assert [data[:512], ("./a", None, 9, sum_of_digits), bytes(503) + END] == parse_split(
-        made.split
-    )

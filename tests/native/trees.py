@@ -2,7 +2,7 @@
 
 import os
 import stat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Entry(NamedTuple):
@@ -16,10 +16,6 @@ class Entry(NamedTuple):
     content: bytes
     xattrs: tuple[tuple[str, bytes], ...]
     first: str
-
-
-def _brief(name: str, value: Any) -> Any:
-    return len(value) if name == "content" else value
 
 
 def tree_of(top: str, *, no_times: tuple[str, ...] = ()) -> dict[str, Entry]:
@@ -72,9 +68,14 @@ def difference(expected: dict[str, Entry], actual: dict[str, Entry]) -> str:
             lines.append(f"{path}: only {'expected' if b is None else 'made'}")
         elif a != b:
             fields = [
-                f"{name} {_brief(name, x)} != {_brief(name, y)}"
+                f"{name} {_short(x)} != {_short(y)}"
                 for name, x, y in zip(Entry._fields, a, b, strict=True)
                 if x != y
             ]
             lines.append(f"{path}: {', '.join(fields)}")
     return "\n".join(lines)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 200 else f"{text[:80]}… ({len(text)})"

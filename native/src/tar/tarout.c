@@ -445,33 +445,3 @@ int tar_write(struct producer *producer, const struct lookup *lookup,
     free(outlet);
     return code;
 }
-
-struct split_producer {
-    struct producer producer;
-    int fd;
-};
-
-static int produce_split(struct producer *producer, struct sink *sink, char *message, size_t room)
-{
-    return split_to_sink(((struct split_producer *)producer)->fd, sink, message, room);
-}
-
-int hold_tar_from_split(int tar_split_fd, const int *directory_fds, size_t directories,
-                        const struct hold_tar_out_options *options,
-                        struct hold_tar_out_result *result)
-{
-    struct split_producer producer = {.producer = {.run = produce_split}, .fd = tar_split_fd};
-    struct lookup lookup = {.fds = directory_fds, .count = directories};
-
-    return tar_write(&producer.producer, &lookup, options, result);
-}
-
-int hold_segments_from_split(int tar_split_fd, const int *directory_fds, size_t directories,
-                             int spill_fd, struct hold_segments **segments,
-                             struct hold_tar_out_result *result)
-{
-    struct split_producer producer = {.producer = {.run = produce_split}, .fd = tar_split_fd};
-    struct lookup lookup = {.fds = directory_fds, .count = directories};
-
-    return segments_make(&producer.producer, &lookup, spill_fd, segments, result);
-}
