@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "inodeset.h"
 #include "treewalk.h"
 
 /*
@@ -37,6 +38,7 @@ struct comparison {
     pthread_mutex_t lock;
     pthread_cond_t for_work;
     struct pair *stack, *all;
+    struct inodeset *linked; /* inodes of several names, whose size is counted */
     int active;
     int error;
 };
@@ -174,12 +176,28 @@ static void mark_dirty(struct pair *pair)
         pair = pair->parent;
 }
 
+/* Each inode once, by whatever name it is met first. */
+static int count_size(struct worker *worker, const struct statx *found)
+{
+    struct comparison *comparison = worker->comparison;
+    int is_new = 1;
+
+    if (found->stx_nlink > 1) {
+        pthread_mutex_lock(&comparison->lock);
+        is_new = inodeset_add(comparison->linked, found->stx_ino, "", NULL);
+        pthread_mutex_unlock(&comparison->lock);
+    }
+    if (is_new > 0)
+        worker->changes.size += found->stx_size;
+    return is_new < 0 ? is_new : 0;
+}
+
 static int report(struct worker *worker, struct pair *pair, char kind, const char *name,
                   const struct statx *found)
 {
     mark_dirty(pair);
-    if (found && !S_ISDIR(found->stx_mode))
-        worker->changes.size += found->stx_size;
+    if (found && !S_ISDIR(found->stx_mode) && count_size(worker, found) < 0)
+        return -ENOMEM;
     return changes_add(&worker->changes, kind, pair->path, name);
 }
 
@@ -427,13 +445,18 @@ int compare_trees(const struct hold_diff_options *options, bool has_sizes, struc
         .failure = failure,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .for_work = PTHREAD_COND_INITIALIZER,
+        .linked = inodeset_new(),
     };
     struct worker workers[WORKERS] = {0};
     pthread_t threads[WORKERS];
-    int started = 0, result = push(&comparison, NULL, "", options->old_fd >= 0, true);
+    int started = 0, result = comparison.linked ? 0 : -ENOMEM;
 
-    if (result < 0)
+    if (result == 0)
+        result = push(&comparison, NULL, "", options->old_fd >= 0, true);
+    if (result < 0) {
+        inodeset_free(comparison.linked);
         return result;
+    }
     for (; started < WORKERS; started++) {
         workers[started].comparison = &comparison;
         if (pthread_create(&threads[started], NULL, worker_main, &workers[started]))
@@ -448,6 +471,7 @@ int compare_trees(const struct hold_diff_options *options, bool has_sizes, struc
             fail(&comparison, -ENOMEM, "");
         }
     }
+    inodeset_free(comparison.linked);
     result = finish_pairs(&comparison, changes);
     changes_sort(changes);
     return result;
