@@ -109,7 +109,7 @@ def _check_layers(store: Store, snapshot: Snapshot, report: Report, max_age_ns: 
         read_only = snapshot.layers.is_read_only(layer_id)
         problems = report.read_only_layers if read_only else report.layers
         prefix = "read-only layer" if read_only else "layer"
-        directory = _data_directory(snapshot.layers, layer_id)
+        directory = snapshot.layers.data_dir(layer_id)
         missing = (
             f'{prefix} {layer_id}: data item "{key}": layer data item is missing'
             for key, path in _items(directory, layer)
@@ -244,7 +244,7 @@ def _check_containers(store: Store, snapshot: Snapshot, report: Report) -> None:
 def _wrong_items(
     records: Records[Any], record: Image | Container, kind: str, prefix: str
 ) -> Iterator[str]:
-    for key, path in _items(_data_directory(records, record.id), record):
+    for key, path in _items(records.data_dir(record.id), record):
         item = f'{prefix} {record.id}: data item "{key}": {kind} data item'
         try:
             size = os.stat(path).st_size
@@ -253,11 +253,6 @@ def _wrong_items(
             continue
         if size != record.big_data_sizes.get(key, size):
             yield f"{item} has incorrect size"
-
-
-def _data_directory(records: Records[Any], record_id: str) -> str:
-    """Return the directory in which a record's data lies: beside the file it was read from."""
-    return os.path.dirname(records.source(record_id).path)
 
 
 def _items(directory: str, record: Layer | Image | Container) -> Iterator[tuple[str, str]]:
