@@ -161,7 +161,13 @@ def test_gc_ends_with_a_shutdown(filled: Holdctl) -> None:
 
 # -- check -----------------------------------------------------------------------------------------
 
-NO_ERRORS = {"Layers": {}, "ROLayers": {}, "Images": {}, "ROImages": {}, "Containers": {}}
+NO_ERRORS: dict[str, dict[str, object]] = {
+    "Layers": {},
+    "ROLayers": {},
+    "Images": {},
+    "ROImages": {},
+    "Containers": {},
+}
 
 
 def test_check_of_a_healthy_store_says_nothing(filled: Holdctl) -> None:

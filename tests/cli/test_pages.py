@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from holdfs.core.cli import pages
+from holdfs.core.cli.command import Command
 from holdfs.core.cli.table import COMMANDS
 
 TOP = Path(__file__).resolve().parents[2]
@@ -58,8 +59,7 @@ def test_bash_completes_commands_options_and_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.names[0])
-def test_a_manual_page_tells_all_there_is_to_a_command(command: object) -> None:
-    assert isinstance(command, pages.Command)
+def test_a_manual_page_tells_all_there_is_to_a_command(command: Command) -> None:
     page = pages.command_manual(command)
 
     # Lines that begin with a dot are requests, and these are all that there are.
