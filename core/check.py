@@ -1,7 +1,8 @@
 """
 Looking for what is damaged in a store; nothing is changed. Source: spec 10.11, cli 6.15.
 
-    layer       data items there · can be mounted · parent there · used by somebody, or young
+    layer       data items there · gives its stream again · can be mounted · parent there ·
+                used by somebody, or young
     driver      no layer without a record
     image       layers there · data items there, of the recorded size · no problem of its layers
     container   image there · data items likewise · no problem of its image
@@ -9,16 +10,18 @@ Looking for what is damaged in a store; nothing is changed. Source: spec 10.11, 
 A problem is a line in the words of the Go tools.
 """
 
+import hashlib
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from holdfs.core import unrecorded
 from holdfs.core.bigdata import item_path
-from holdfs.core.errors import InvalidBigDataName
+from holdfs.core.errors import InvalidBigDataName, StoreError
 from holdfs.core.formats.records import Container, Image, Layer
 from holdfs.core.reading import Records
 from holdfs.core.snapshot import Snapshot
@@ -29,6 +32,7 @@ from holdfs.native import mount as sys
 #: Problems by the ID of what has them.
 Problems = dict[str, list[str]]
 
+_CHUNK: Final = 1 << 20
 DEFAULT_MAX_AGE_NS = 24 * 3600 * 1_000_000_000
 
 
@@ -105,13 +109,14 @@ def _check_layers(store: Store, snapshot: Snapshot, report: Report, max_age_ns: 
         read_only = snapshot.layers.is_read_only(layer_id)
         problems = report.read_only_layers if read_only else report.layers
         prefix = "read-only layer" if read_only else "layer"
-        directory = _data_directory(snapshot.layers, layer_id)
+        directory = snapshot.layers.data_dir(layer_id)
         missing = (
             f'{prefix} {layer_id}: data item "{key}": layer data item is missing'
             for key, path in _items(directory, layer)
             if not os.path.isfile(path)
         )
         _note(problems, layer_id, *missing)
+        _note(problems, layer_id, *_stream_problems(store, layer, prefix))
         _note(problems, layer_id, *_mount_problem(store, layer_id, prefix))
         if layer.parent and layer.parent not in snapshot.layers:
             _note(problems, layer_id, f"{prefix} {layer.parent}: layer is missing")
@@ -135,6 +140,56 @@ def _used_layers(snapshot: Snapshot) -> set[str]:
             used.add(layer_id)
             layer_id = snapshot.layers.head(layer_id).parent
     return used
+
+
+def _stream_problems(store: Store, layer: Layer, prefix: str) -> Iterator[str]:
+    """Write the layer's diff anew, and see that it is the stream that filled the layer."""
+    if not layer.diff_digest:
+        return
+    from holdfs.native.untar import Compression
+
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    failures: list[OSError | StoreError | DriverError] = []
+
+    def write() -> None:
+        try:
+            store.write_diff(layer.id, writer, compression=Compression.NONE)
+        except (OSError, StoreError, DriverError) as failure:
+            failures.append(failure)
+        finally:
+            os.close(writer)
+
+    thread = threading.Thread(target=write, name="diff")
+    thread.start()
+    algorithm, _, expected = layer.diff_digest.partition(":")
+    found = hashlib.new(algorithm)
+    size = 0
+    with open(reader, "rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK):
+            found.update(chunk)
+            size += len(chunk)
+    thread.join()
+    if failures:
+        reason = _reason(failures[0])
+        # Contract: both lines. The first is what whoever read the stream to its end found.
+        yield f"{prefix} {layer.id}: consume any trailer after the EOF marker: {reason}"
+        yield f"{prefix} {layer.id}: {reason}"
+        return
+    if found.hexdigest() != expected:
+        yield f"{prefix} {layer.id}: layer content incorrect digest"
+    if size != layer.diff_size:
+        yield (
+            f"{prefix} {layer.id}: read {size} bytes instead of {layer.diff_size} bytes: "
+            "layer content incorrect size"
+        )
+
+
+def _reason(failure: OSError | StoreError | DriverError) -> str:
+    if not isinstance(failure, OSError):
+        return failure.words
+    if failure.filename is None:
+        return failure.strerror or str(failure)
+    return f"open {failure.filename}: {(failure.strerror or '').lower()}"
 
 
 def _mount_problem(store: Store, layer_id: str, prefix: str) -> Iterator[str]:
@@ -189,7 +244,7 @@ def _check_containers(store: Store, snapshot: Snapshot, report: Report) -> None:
 def _wrong_items(
     records: Records[Any], record: Image | Container, kind: str, prefix: str
 ) -> Iterator[str]:
-    for key, path in _items(_data_directory(records, record.id), record):
+    for key, path in _items(records.data_dir(record.id), record):
         item = f'{prefix} {record.id}: data item "{key}": {kind} data item'
         try:
             size = os.stat(path).st_size
@@ -198,11 +253,6 @@ def _wrong_items(
             continue
         if size != record.big_data_sizes.get(key, size):
             yield f"{item} has incorrect size"
-
-
-def _data_directory(records: Records[Any], record_id: str) -> str:
-    """Return the directory in which a record's data lies: beside the file it was read from."""
-    return os.path.dirname(records.source(record_id).path)
 
 
 def _items(directory: str, record: Layer | Image | Container) -> Iterator[tuple[str, str]]:

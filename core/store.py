@@ -148,6 +148,33 @@ class Store(Relating, Deleting, Mounting):
         with self._set(kind).edit() as edit:
             return naming.rename(edit, _SINGULAR[kind], old, new, replace=replace)
 
+    def pull_up(self, ref: str) -> None:
+        """
+        Copy an image that only an additional store has into ours, data items and all.
+
+        It shadows the other one then, and can be changed. An image of ours stays as it is.
+
+        Raises:
+            ImageNotKnown: There is no such image.
+            BigDataNotKnown: One of its items is gone.
+        """
+        with self.images.edit() as edit:
+            image_id = self.full_id("images", edit.records, ref)
+            if not edit.records.is_read_only(image_id):
+                return
+            image = edit.records.one(image_id)
+            source, target = edit.records.data_dir(image_id), self.new_data_dir("images")
+            # Files before the record, as when one is made.
+            try:
+                for key in image.big_data_names:
+                    data = bigdata.read_item(source, "image", image, key)
+                    bigdata.write_item(target, "image", image, key, data)
+                edit.add(image)
+                edit.save()
+            except BaseException:
+                bigdata.remove_items(target, image_id)
+                raise
+
     def metadata(self, ref: str) -> str:
         """Return the metadata of a layer, image or container, tried in this order."""
         try:

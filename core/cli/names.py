@@ -46,6 +46,9 @@ def _change(store: Store, change: Change, given: Given, arguments: list[str]) ->
 
     kind, record_id = store.find(arguments[0])
     try:
+        if kind == "images":
+            # Contract: of what an additional store has, an image's names alone can be changed.
+            store.pull_up(record_id)
         left = change(kind, record_id, given.entries("name"))
     except (NotKnown, StoreReadOnly) as error:
         # Contract: the words for every kind, and for what only an additional store has.

@@ -11,174 +11,44 @@ Source: containers/storage, cmd/containers-storage; spec cli 5.
 from __future__ import annotations
 
 from holdfs.core.cli.command import Command
+from holdfs.core.cli.families import (
+    ANY_NAMED,
+    ANY_REFS,
+    FORCE_REPAIR,
+    FROM_FILE,
+    ID_MAPS,
+    JSON,
+    METADATA,
+    METADATA_FILE,
+    NEW_LAYER,
+    QUIET_IDS,
+    SYNOPSIS,
+    TWO_LAYERS,
+    change_names,
+    data_commands,
+    delete,
+    directory_commands,
+    examine,
+    naming,
+    parent_owners,
+)
 from holdfs.core.cli.options import Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-_SYNOPSIS: Final = "[options [...]]"
-_TWO_LAYERS: Final = f"{_SYNOPSIS} layerNameOrID [referenceLayerNameOrID]"
-_ANY_REFS: Final = "[LayerOrImageOrContainerNameOrID [...]]"
-_ANY_NAMED: Final = f"{_SYNOPSIS} imageOrContainerNameOrID"
-
-JSON: Final = Option("--json", "-j", help="Prefer JSON output")
-_QUIET_IDS: Final = Option("--quiet", "-q", help="Only print IDs")
-_METADATA: Final = Option("--metadata", "-m", kind="text", help="Metadata")
-_METADATA_FILE: Final = Option("--metadata-file", "-f", kind="text", help="Metadata File")
-_NEW_NAME: Final = Option("--name", "-n", kind="list", help="New name")
-_FORCE_REPAIR: Final = Option("--force", "-f", help="Remove damaged layers, images, and containers")
-
-
-def _naming(kind: str) -> tuple[Option, ...]:
-    return (
-        Option("--name", "-n", kind="list", help=f"{kind} name"),
-        Option("--id", "-i", kind="text", help=f"{kind} ID"),
-        JSON,
-    )
-
-
-_NEW_LAYER: Final = (
-    *_naming("Layer"),
-    Option("--label", "-l", kind="text", help="Mount Label"),
-    Option("--readonly", "-r", help="Mark as read-only"),
-)
-
-
-_FROM_FILE: Final = Option("--file", "-f", kind="text", help="Read from file instead of stdin")
-_ID_MAPS: Final = (
-    Option("--uidmap", kind="text", help="UID map"),
-    Option("--gidmap", kind="text", help="GID map"),
-    Option("--subuidmap", kind="text", help="subuid UID map for a user"),
-    Option("--subgidmap", kind="text", help="subgid GID map for a group"),
-    Option("--hostuidmap", help="Force host UID map"),
-    Option("--hostgidmap", help="Force host GID map"),
-)
-
-
-def _data_commands(kind: str, article: str) -> tuple[Command, ...]:
-    """Return the commands for the data items of a kind."""
-    owner = "layerID" if kind == "layer" else f"{kind}NameOrID"
-    attached = f"attached to {article} {kind}"
-    wrong = " (with sometimes wrong digest)" if kind == "image" else ""
-
-    def command(words: str, code: str, summary: str, example: str, *options: Option) -> Command:
-        is_list = words.startswith("list")
-        who = f"{kind}NameOrID" if is_list else owner
-        return Command(
-            words,
-            words.replace("-", ""),
-            code=f"data:{code}_{kind}",
-            summary=f"{summary} {attached}{wrong if words.startswith('set') else ''}",
-            synopsis=f"{_SYNOPSIS} {who}" + ("" if is_list else " dataName"),
-            example=f"{words} {example}",
-            options=options,
-            min_args=1 if is_list else 2,
-            max_args=1 if is_list else None,
-        )
-
-    to_file = Option("--file", "-f", kind="text", help="Write data to file")
-    from_file = Option("--file", "-f", kind="text", help="Read data from file")
-    thing = {"layer": "471822ef75eb", "image": "alpine", "container": "web"}[kind]
-    key = {"layer": "notes", "image": "manifest", "container": "config.json"}[kind]
-    commands = [
-        command(f"list-{kind}-data", "names_of", "List data items that are", thing, JSON),
-        command(f"get-{kind}-data", "get_of", "Get data that is", f"{thing} {key}", to_file),
-    ]
-    if kind != "layer":
-        size, digest = f"get-{kind}-data-size", f"get-{kind}-data-digest"
-        of = f"{thing} {key}"
-        commands += [
-            command(size, "size_of", "Get size of data that is", of, JSON),
-            command(digest, "digest_of", "Get digest of data that is", of, JSON),
-        ]
-    setting = f"-f {key} {thing} {key}"
-    commands.append(
-        command(f"set-{kind}-data", "set_of", "Set data that is", setting, from_file, JSON)
-    )
-    return tuple(commands)
-
-
-def _directory_commands(kind: str) -> tuple[Command, ...]:
-    of = "image's" if kind == "image" else "container's"
-    example = "alpine" if kind == "image" else "web"
-    return tuple(
-        Command(
-            f"get-{kind}-{which}",
-            f"get{kind}{which.replace('-', '')}",
-            code=f"directories:{which.replace('-', '_')}_of_{kind}",
-            summary=f"Find the {of} associated {what} directory",
-            synopsis=f"{_SYNOPSIS} {kind}NameOrID",
-            example=f"get-{kind}-{which} {example}",
-            options=(JSON,),
-            min_args=1,
-        )
-        for which, what in (("dir", "data"), ("run-dir", "runtime"))
-    )
-
-
-def _parent_owners(kind: str, example: str) -> Command:
-    return Command(
-        f"{kind}-parent-owners",
-        code=f"owners:parent_owners_of_{kind}",
-        summary=f"Compute the set of unmapped parent UIDs and GIDs of the {kind}",
-        synopsis=f"{_SYNOPSIS} {kind}NameOrID [...]",
-        example=f"{kind}-parent-owners {example}",
-        options=(JSON,),
-        min_args=1,
-        error_prefix=f"{kind.capitalize()}ParentOwner: ",
-    )
-
-
-def _examine(kind: str, article: str, example: str) -> Command:
-    return Command(
-        kind,
-        code=f"examining:{kind}",
-        summary=f"Examine {article} {kind}",
-        synopsis=f"{_SYNOPSIS} {kind}NameOrID [...]",
-        example=f"{kind} {example}",
-        options=(JSON,),
-        min_args=1,
-    )
-
-
-def _delete(kind: str, example: str, *options: Option) -> Command:
-    return Command(
-        f"delete-{kind}",
-        f"delete{kind}",
-        code=f"removing:delete_{kind}",
-        summary=f"Delete {'an' if kind == 'image' else 'a'} {kind}, with safety checks",
-        synopsis=f"[{kind.capitalize()}NameOrID [...]]",
-        example=f"delete-{kind} {example}",
-        options=(*options, JSON),
-        min_args=1,
-    )
-
-
-def _change_names(verb: str, *, example: str) -> Command:
-    return Command(
-        f"{verb}-names",
-        f"{verb}names",
-        code=f"names:{verb}",
-        summary=f"{verb.capitalize()} layer, image, or container name or names",
-        synopsis=_ANY_NAMED,
-        example=f"{verb}-names {example}",
-        options=(_NEW_NAME, JSON),
-        min_args=1,
-    )
-
-
 COMMANDS: Final = (
     Command(
         "check",
         code="health:check",
         summary="Check storage consistency",
-        synopsis=_SYNOPSIS,
+        synopsis=SYNOPSIS,
         example="check --quick",
         options=(
             Option("--max", "-m", kind="text", help="Maximum allowed age of unreferenced layers"),
             Option("--repair", "-r", help="Remove damaged images and layers"),
-            _FORCE_REPAIR,
+            FORCE_REPAIR,
             Option("--quick", "-q", help="Perform only quick checks"),
             JSON,
         ),
@@ -188,20 +58,20 @@ COMMANDS: Final = (
         "config",
         code="about:config",
         summary="Print storage library configuration as JSON",
-        synopsis=f"{_SYNOPSIS} [configurationFile]",
+        synopsis=f"{SYNOPSIS} [configurationFile]",
         example="config",
         options=(JSON,),
         max_args=1,
     ),
-    _examine("container", "a", "web"),
-    *_data_commands("container", "an"),
-    *_directory_commands("container"),
-    _parent_owners("container", "web"),
+    examine("container", "a", "web"),
+    *data_commands("container", "an"),
+    *directory_commands("container"),
+    parent_owners("container", "web"),
     Command(
         "containers",
         code="listing:containers",
         summary="List containers",
-        synopsis=_SYNOPSIS,
+        synopsis=SYNOPSIS,
         example="containers --json",
         options=(JSON,),
     ),
@@ -209,7 +79,7 @@ COMMANDS: Final = (
         "copy",
         code="copying:copy",
         summary="Copy files or directories into a layer, possibly from another layer",
-        synopsis=(f"{_SYNOPSIS} [sourceLayerNameOrID:]/path [...] targetLayerNameOrID:/path"),
+        synopsis=(f"{SYNOPSIS} [sourceLayerNameOrID:]/path [...] targetLayerNameOrID:/path"),
         example="copy --chown 0:0 ./motd my-layer:/etc/motd",
         options=(
             Option("--chown", "-o", kind="text", help="Set owner on new copies"),
@@ -222,9 +92,9 @@ COMMANDS: Final = (
         "createlayer",
         code="creating:create_layer",
         summary="Create a new layer",
-        synopsis=f"{_SYNOPSIS} [parentLayerNameOrID]",
+        synopsis=f"{SYNOPSIS} [parentLayerNameOrID]",
         example="create-layer -n my-layer 471822ef75eb",
-        options=(*_NEW_LAYER, *_ID_MAPS),
+        options=(*NEW_LAYER, *ID_MAPS),
         max_args=1,
     ),
     Command(
@@ -232,9 +102,9 @@ COMMANDS: Final = (
         "importlayer",
         code="creating:import_layer",
         summary="Import a new layer",
-        synopsis=f"{_SYNOPSIS} [parentLayerNameOrID]",
+        synopsis=f"{SYNOPSIS} [parentLayerNameOrID]",
         example="import-layer -n my-layer -f layer.tar.gz",
-        options=(*_NEW_LAYER, *_ID_MAPS, _FROM_FILE),
+        options=(*NEW_LAYER, *ID_MAPS, FROM_FILE),
         max_args=1,
     ),
     Command(
@@ -242,9 +112,9 @@ COMMANDS: Final = (
         "createstoragelayer",
         code="creating:create_storage_layer",
         summary="Create a new layer only in the driver, without a record",
-        synopsis=f"{_SYNOPSIS} [parentLayerNameOrID]",
+        synopsis=f"{SYNOPSIS} [parentLayerNameOrID]",
         example="create-storage-layer -i scratch",
-        options=(*(o for o in _NEW_LAYER if o.key != "name"), *_ID_MAPS),
+        options=(*(o for o in NEW_LAYER if o.key != "name"), *ID_MAPS),
         max_args=1,
     ),
     Command(
@@ -252,13 +122,13 @@ COMMANDS: Final = (
         "createimage",
         code="creating:create_image",
         summary="Create a new image using layers",
-        synopsis=f"{_SYNOPSIS} topLayerNameOrID",
+        synopsis=f"{SYNOPSIS} topLayerNameOrID",
         example="create-image -n my-image my-layer",
         options=(
-            *_naming("Image"),
+            *naming("Image"),
             Option("--digest", "-d", kind="text", help="Image Digest"),
-            _METADATA,
-            _METADATA_FILE,
+            METADATA,
+            METADATA_FILE,
         ),
         max_args=1,
     ),
@@ -267,14 +137,14 @@ COMMANDS: Final = (
         "createcontainer",
         code="creating:create_container",
         summary="Create a new container from an image",
-        synopsis=f"{_SYNOPSIS} parentImageNameOrID",
+        synopsis=f"{SYNOPSIS} parentImageNameOrID",
         example="create-container -n web my-image",
         options=(
-            *_naming("Container"),
-            _METADATA,
-            _METADATA_FILE,
+            *naming("Container"),
+            METADATA,
+            METADATA_FILE,
             Option("--volatile", help="Mark as volatile"),
-            *_ID_MAPS,
+            *ID_MAPS,
         ),
         min_args=1,
         max_args=1,
@@ -283,7 +153,7 @@ COMMANDS: Final = (
         "dedup",
         code="health:dedup",
         summary="Share the space of equal files in images' layers",
-        synopsis=_SYNOPSIS,
+        synopsis=SYNOPSIS,
         example="dedup --hash-method sha256",
         options=(
             Option("--hash-method", kind="text", help="How equal files are found: crc|size|sha256"),
@@ -296,19 +166,19 @@ COMMANDS: Final = (
         "delete",
         code="removing:delete",
         summary="Delete a layer or image or container, with no safety checks",
-        synopsis=_ANY_REFS,
+        synopsis=ANY_REFS,
         example="delete my-layer",
         options=(JSON,),
         min_args=1,
     ),
-    _delete("layer", "my-layer"),
-    _delete("image", "--test my-image", Option("--test", "-t", help="Only test removal")),
-    _delete("container", "web"),
+    delete("layer", "my-layer"),
+    delete("image", "--test my-image", Option("--test", "-t", help="Only test removal")),
+    delete("container", "web"),
     Command(
         "changes",
         code="diffs:changes",
         summary="Compare two layers",
-        synopsis=_TWO_LAYERS,
+        synopsis=TWO_LAYERS,
         example="changes my-layer",
         options=(JSON,),
         min_args=1,
@@ -319,7 +189,7 @@ COMMANDS: Final = (
         "diff-size",
         code="diffs:size",
         summary="Compare two layers",
-        synopsis=_TWO_LAYERS,
+        synopsis=TWO_LAYERS,
         example="diffsize my-layer",
         options=(JSON,),
         min_args=1,
@@ -329,7 +199,7 @@ COMMANDS: Final = (
         "diff",
         code="diffs:diff",
         summary="Compare two layers",
-        synopsis=_TWO_LAYERS,
+        synopsis=TWO_LAYERS,
         example="diff --gzip -f changes.tar.gz my-layer",
         options=(
             Option("--uncompressed", "-u", help="Use no compression"),
@@ -346,9 +216,9 @@ COMMANDS: Final = (
         "apply-diff",
         code="diffs:apply",
         summary="Apply a diff to a layer",
-        synopsis=_TWO_LAYERS,
+        synopsis=TWO_LAYERS,
         example="applydiff -f changes.tar my-layer",
-        options=(_FROM_FILE, JSON),
+        options=(FROM_FILE, JSON),
         min_args=1,
         max_args=1,
     ),
@@ -356,7 +226,7 @@ COMMANDS: Final = (
         "exists",
         code="names:exists",
         summary="Check if a layer or image or container exists",
-        synopsis=_ANY_REFS,
+        synopsis=ANY_REFS,
         example="exists --image alpine",
         options=(
             Option("--quiet", "-q", help="Don't print names"),
@@ -371,40 +241,40 @@ COMMANDS: Final = (
         "gc",
         code="health:gc",
         summary="Remove what interrupted commands left behind",
-        synopsis=_SYNOPSIS,
+        synopsis=SYNOPSIS,
         example="gc",
         options=(JSON,),
         max_args=0,
     ),
-    _examine("image", "an", "alpine"),
-    *_data_commands("image", "an"),
-    *_directory_commands("image"),
+    examine("image", "an", "alpine"),
+    *data_commands("image", "an"),
+    *directory_commands("image"),
     Command(
         "images",
         code="listing:images",
         summary="List images",
-        synopsis=_SYNOPSIS,
+        synopsis=SYNOPSIS,
         example="images --json",
-        options=(JSON, _QUIET_IDS),
+        options=(JSON, QUIET_IDS),
     ),
     Command(
         "images-by-digest",
         code="listing:images_by_digest",
         summary="List images by digest",
-        synopsis=f"{_SYNOPSIS} DIGEST",
+        synopsis=f"{SYNOPSIS} DIGEST",
         example=f"images-by-digest sha256:{'0123456789abcdef' * 4}",
-        options=(JSON, _QUIET_IDS),
+        options=(JSON, QUIET_IDS),
         min_args=1,
         max_args=1,
     ),
-    _examine("layer", "a", "my-layer"),
-    _parent_owners("layer", "my-layer"),
-    *_data_commands("layer", "a"),
+    examine("layer", "a", "my-layer"),
+    parent_owners("layer", "my-layer"),
+    *data_commands("layer", "a"),
     Command(
         "layers",
         code="listing:layers",
         summary="List layers",
-        synopsis=_SYNOPSIS,
+        synopsis=SYNOPSIS,
         example="layers --tree",
         options=(
             JSON,
@@ -416,7 +286,7 @@ COMMANDS: Final = (
         "metadata",
         code="names:metadata",
         summary="Retrieve layer, image, or container metadata",
-        synopsis=_ANY_REFS,
+        synopsis=ANY_REFS,
         example="metadata --quiet web",
         options=(Option("--quiet", "-q", help="Omit names and IDs"), JSON),
         min_args=1,
@@ -426,9 +296,9 @@ COMMANDS: Final = (
         "setmetadata",
         code="names:set_metadata",
         summary="Set layer, image, or container metadata",
-        synopsis=f"{_SYNOPSIS} layerOrImageOrContainerNameOrID",
+        synopsis=f"{SYNOPSIS} layerOrImageOrContainerNameOrID",
         example="set-metadata -m '{}' web",
-        options=(_METADATA, _METADATA_FILE, JSON),
+        options=(METADATA, METADATA_FILE, JSON),
         min_args=1,
         max_args=1,
     ),
@@ -436,7 +306,7 @@ COMMANDS: Final = (
         "mount",
         code="mounting:mount",
         summary="Mount a layer or container",
-        synopsis=f"{_SYNOPSIS} LayerOrContainerNameOrID",
+        synopsis=f"{SYNOPSIS} LayerOrContainerNameOrID",
         example="mount web",
         options=(
             JSON,
@@ -471,14 +341,14 @@ COMMANDS: Final = (
         "getnames",
         code="names:get",
         summary="Get layer, image, or container name or names",
-        synopsis=_ANY_NAMED,
+        synopsis=ANY_NAMED,
         example="get-names web",
         options=(JSON,),
         min_args=1,
     ),
-    _change_names("add", example="-n my-image:latest my-image"),
-    _change_names("remove", example="-n my-image:old my-image"),
-    _change_names("set", example="-n my-image my-image:latest"),
+    change_names("add", example="-n my-image:latest my-image"),
+    change_names("remove", example="-n my-image:old my-image"),
+    change_names("set", example="-n my-image my-image:latest"),
     Command(
         "shutdown",
         code="lifetime:shutdown",
@@ -499,7 +369,7 @@ COMMANDS: Final = (
         "storage-layers",
         code="listing:storage_layers",
         summary="List the layers that the driver has, with a record or without",
-        synopsis=_SYNOPSIS,
+        synopsis=SYNOPSIS,
         example="storage-layers",
         options=(JSON,),
     ),

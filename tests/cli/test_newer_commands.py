@@ -2,6 +2,7 @@
 
 import json
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -160,7 +161,7 @@ def test_gc_ends_with_a_shutdown(filled: Holdctl) -> None:
 
 # -- check -----------------------------------------------------------------------------------------
 
-NO_ERRORS: dict[str, dict[str, list[str]]] = {
+NO_ERRORS: dict[str, dict[str, object]] = {
     "Layers": {},
     "ROLayers": {},
     "Images": {},
@@ -236,6 +237,47 @@ def test_check_tells_layers_that_can_not_be_mounted(filled: Holdctl) -> None:
     assert 1 == done.returncode
     assert "layer base:\n layer base: " in done.stdout
     assert "no such file or directory" in done.stdout
+
+
+def test_check_tells_layers_that_do_not_give_their_stream_again(
+    ours: Holdctl, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("content")
+    with tarfile.open(tmp_path / "layer.tar", "w") as archive:
+        archive.add(tmp_path / "file", "file")
+    for layer_id in ("good", "touched", "emptied", "other-digest", "other-size"):
+        ours.run("import-layer", "-i", layer_id, "-f", str(tmp_path / "layer.tar"))
+    assert "" == ours.run("check").stdout
+    home = Path(ours.graph, ours.driver)
+
+    def file_of(layer_id: str) -> Path:
+        directory = f"{layer_id}/diff" if ours.driver == "overlay" else f"dir/{layer_id}"
+        return home / directory / "file"
+
+    file_of("touched").write_text("changed")
+    file_of("emptied").unlink()
+    set_record(ours, "layers", "other-digest", **{"diff-digest": "sha256:" + "0" * 64})
+    set_record(ours, "layers", "other-size", **{"diff-size": 5})
+
+    done = ours.run("check", "--quick", check=False)
+
+    failed = 'file integrity checksum failed for "file"'
+    lines = done.stdout.splitlines()
+    assert [
+        "layer touched:",
+        f" layer touched: consume any trailer after the EOF marker: {failed}",
+        f" layer touched: {failed}",
+    ] == lines[:3]
+    assert "layer emptied:" == lines[3]
+    assert lines[4].startswith(" layer emptied: consume any trailer after the EOF marker: open ")
+    assert lines[5].endswith("/file: no such file or directory")
+    assert [
+        "layer other-digest:",
+        " layer other-digest: layer content incorrect digest",
+        "layer other-size:",
+        " layer other-size: read 10240 bytes instead of 5 bytes: layer content incorrect size",
+    ] == lines[6:]
+    assert (1, True) == (done.returncode, done.stderr.startswith("4 layer errors, "))
 
 
 def test_check_tells_old_layers_that_nobody_uses(filled: Holdctl) -> None:

