@@ -119,6 +119,14 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class DiffTar:
+    """The file that is a layer's diff."""
+
+    name: str
+    kinds: frozenset[Kind]
+
+
+@dataclass(frozen=True, slots=True)
 class BigData:
     """The directory of big-data items."""
 
@@ -126,7 +134,7 @@ class BigData:
     kinds: frozenset[Kind]
 
 
-Row = Text | Computed | Relation | Inner | Outer | Members | Chain | BigData
+Row = Text | Computed | DiffTar | Relation | Inner | Outer | Members | Chain | BigData
 
 
 # -- what they show ----------------------------------------------------------------------------
@@ -309,6 +317,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Text("mount-count", L | C, _mount_count),
     Text("info.json", L | I | C, _info, needs_record=False),
     Computed("health", L | I | C, health.report),
+    DiffTar("diff.tar", L),
     Relation("parent", L, "layers", lambda s: s.record.parent or None, _set_parent),
     Relation("top-layer", I, "layers", lambda s: s.record.layer or None, _set_top_layer),
     Relation("image", C, "images", lambda s: s.record.image or None, _set_image),

@@ -21,6 +21,7 @@ from holdfs.fusefs.tree.attributes import (
     BigData,
     Chain,
     Computed,
+    DiffTar,
     Inner,
     Members,
     Outer,
@@ -31,6 +32,7 @@ from holdfs.fusefs.tree.attributes import (
 )
 from holdfs.fusefs.tree.bigdata import BigDataDir
 from holdfs.fusefs.tree.deleting import check_delete
+from holdfs.fusefs.tree.difftar import DiffTarFile
 from holdfs.fusefs.tree.entries import (
     AttributeFile,
     ComputedFile,
@@ -144,6 +146,8 @@ class ObjectDir(Directory):
                 return AttributeFile(self, row)
             case Computed():
                 return ComputedFile(self, row)
+            case DiffTar():
+                return DiffTarFile(self, row)
             case Relation():
                 return RelationLink(self, row)
             case Inner():
@@ -222,9 +226,9 @@ class ObjectDir(Directory):
             scratch = view.tree.scratch.create(self.object_id, "", name)
             made = ScratchFile(self, scratch)
             return made, made.open_writer(view, truncate=False, append=append)
-        if not isinstance(row, Text):
+        node = self._node(row)
+        if not isinstance(node, AttributeFile | DiffTarFile):
             raise refusal(errno.EPERM, f"{name!r} can't be a file here")
-        node = AttributeFile(self, row)
         writer = node.open_writer(view, truncate=True, append=append)
         view.tree.hidden.show(self.object_id, name)
         return node, writer
@@ -249,8 +253,8 @@ class ObjectDir(Directory):
             check_scratch_name(new_name)
             tree.scratch.rename(self.object_id, "", name, new_name)
             return None
-        if scratch is not None and isinstance(new_row, Text):
-            node = AttributeFile(self, new_row)
+        node = None if new_row is None else self._node(new_row)
+        if scratch is not None and isinstance(node, AttributeFile | DiffTarFile):
             step = node.replace_step(view, bytes(scratch.content))
 
             def after() -> None:
