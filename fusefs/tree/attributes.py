@@ -13,8 +13,10 @@ from typing import Final
 
 import msgspec
 
+from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.records import IdMap, Image, Layer
 from holdfs.fusefs.tree import health, making
+from holdfs.fusefs.tree.diffs import damage_of
 from holdfs.fusefs.tree.encoding import encode_line
 from holdfs.fusefs.tree.node import KINDS, Kind
 from holdfs.fusefs.tree.view import Subject
@@ -43,11 +45,19 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """Text that takes a look at the disk: worked out when it is opened, and shown with size 0."""
+    """
+    Text that takes a look at the disk: worked out when it is opened, and shown with size 0.
+
+    Attributes:
+        is_long: That may take long.
+        on_damage: What is shown of an object whose record is damaged; None for its error.
+    """
 
     name: str
     kinds: frozenset[Kind]
-    compute: Callable[[Subject], str]
+    compute: Callable[[Subject], bytes]
+    is_long: bool = False
+    on_damage: Callable[[StoreDamaged], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +293,13 @@ def _container_run_dir(subject: Subject) -> str:
     return store.container_run_dir(subject.id)
 
 
+def _changes(subject: Subject) -> bytes:
+    with damage_of(subject.id):
+        changes = subject.view.tree.store.changes(subject.id)
+    # Bytes that are no UTF-8 are shown as they are in the names of files.
+    return b"".join(os.fsencode(f"{c.kind} {encode_line(c.path)}\n") for c in changes)
+
+
 def _diff(subject: Subject) -> str:
     path = subject.view.tree.store.driver.diff_path(subject.id)
     if not path:
@@ -316,7 +333,8 @@ ROWS: Final[tuple[Row, ...]] = (
     Text("gidmap", L | C, lambda s: _id_maps(s.record.gidmap)),
     Text("mount-count", L | C, _mount_count),
     Text("info.json", L | I | C, _info, needs_record=False),
-    Computed("health", L | I | C, health.report),
+    Computed("health", L | I | C, health.report, on_damage=health.broken),
+    Computed("changes", L, _changes, is_long=True),
     DiffTar("diff.tar", L),
     Relation("parent", L, "layers", lambda s: s.record.parent or None, _set_parent),
     Relation("top-layer", I, "layers", lambda s: s.record.layer or None, _set_top_layer),

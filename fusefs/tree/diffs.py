@@ -28,6 +28,18 @@ KEPT_S: Final = 10.0
 KEPT: Final = 4
 
 
+@contextmanager
+def damage_of(layer_id: str) -> Iterator[None]:
+    """Raise StoreDamaged where something of a layer is missing, or not what it was."""
+    try:
+        yield
+    except (DriverError, OSError) as error:
+        # A reader would take ENOENT for a layer that is gone, and it is this that is wrong.
+        if error.errno not in (errno.EBADMSG, errno.ENOENT):
+            raise
+        raise StoreDamaged(f"the diff of layer {layer_id}", str(error)) from error
+
+
 @dataclass(eq=False, slots=True)
 class OpenDiff:
     """
@@ -168,13 +180,8 @@ class Diffs:
             return self._slots.setdefault(layer_id, _Slot())
 
     def _make(self, slot: _Slot, layer_id: str, stamp: bytes) -> OpenDiff:
-        try:
+        with damage_of(layer_id):
             segments = self._store.open_diff(layer_id)
-        except (DriverError, OSError) as error:
-            # A reader would take ENOENT for a layer that is gone, and it is this that is wrong.
-            if error.errno not in (errno.EBADMSG, errno.ENOENT):
-                raise
-            raise StoreDamaged(f"the diff of layer {layer_id}", str(error)) from error
         slot.size = (stamp, segments.size)
         return OpenDiff(layer_id, stamp, segments)
 

@@ -275,4 +275,6 @@ class ObjectDir(Directory):
 
 def _is_bare(row: Row) -> bool:
     """Whether the entry can be shown of an object whose record is damaged."""
-    return isinstance(row, Computed) or (isinstance(row, Text) and not row.needs_record)
+    if isinstance(row, Computed):
+        return row.on_damage is not None
+    return isinstance(row, Text) and not row.needs_record
