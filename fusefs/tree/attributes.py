@@ -137,6 +137,14 @@ class DiffTar:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """The directory of what the object takes."""
+
+    name: str
+    kinds: frozenset[Kind]
+
+
+@dataclass(frozen=True, slots=True)
 class BigData:
     """The directory of big-data items."""
 
@@ -144,7 +152,7 @@ class BigData:
     kinds: frozenset[Kind]
 
 
-Row = Text | Computed | DiffTar | Relation | Inner | Outer | Members | Chain | BigData
+Row = Text | Computed | DiffTar | Relation | Inner | Outer | Members | Chain | Sizes | BigData
 
 
 # -- what they show ----------------------------------------------------------------------------
@@ -351,6 +359,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Members("containers", L, "containers", _containers_on, _is_layer_of),
     Members("containers", I, "containers", _containers_of, _has_container, making.container_of),
     Chain("layers", I),
+    Sizes("size", L | I | C),
     BigData("big-data", L | I | C),
 )
 

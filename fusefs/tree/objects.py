@@ -27,6 +27,7 @@ from holdfs.fusefs.tree.attributes import (
     Outer,
     Relation,
     Row,
+    Sizes,
     Text,
     is_present,
 )
@@ -56,6 +57,7 @@ from holdfs.fusefs.tree.node import (
     refusal,
 )
 from holdfs.fusefs.tree.scratchfile import ScratchFile, check_scratch_name
+from holdfs.fusefs.tree.sizes import SizeDir
 from holdfs.fusefs.tree.view import View
 
 
@@ -158,6 +160,8 @@ class ObjectDir(Directory):
                 return MembersDir(self, row)
             case Chain():
                 return ChainDir(self, row)
+            case Sizes():
+                return SizeDir(self, row)
             case BigData():
                 return BigDataDir(self, row)
         assert_never(row)

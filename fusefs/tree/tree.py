@@ -8,9 +8,11 @@ One mounted tree: the store it shows, and what lives in the mount alone.
          ├─ held                    links that `ln -f` makes to rename them over others
          ├─ scratch                 files of editors and savers
          ├─ items                   big-data items that are open for writing
-         └─ diffs                   diffs that are being read, shared by their readers
+         ├─ diffs                   diffs that are being read, shared by their readers
+         └─ usages                  what layers were found to hold
 
-All of it is touched on the loop only, but for `load`, `items` and `diffs`, which are for threads.
+All of it is touched on the loop only, but for `load`, `items`, `diffs` and `usages`,
+which are for threads.
 """
 
 import errno
@@ -21,6 +23,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from holdfs.core.store import Store
+from holdfs.core.usage import Usages
 from holdfs.fusefs.scratch import ScratchFiles
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.diffs import Diffs
@@ -68,6 +71,7 @@ class Tree:
         self.scratch = ScratchFiles(clock)
         self.items = OpenItems()
         self.diffs = Diffs(store, clock)
+        self.usages = Usages(store)
         self._loading = threading.Lock()
         self.view = View.first(self, store.snapshot())
 
@@ -91,8 +95,10 @@ class Tree:
             for object_id in getattr(news.changes, kind).removed:
                 self.hidden.forget(object_id)
                 self.scratch.forget(object_id)
-        for layer_id in (*news.changes.layers.changed, *news.changes.layers.removed):
-            self.diffs.forget(layer_id)
+        # Also those that somebody has come to stand on, or was mounted to be filled.
+        for object_id in news.touched:
+            self.diffs.forget(object_id)
+        self.usages.forget(news.touched)
 
     def check_writable(self) -> None:
         """Raise EROFS if nothing can be changed through this mount."""
