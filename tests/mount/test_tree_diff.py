@@ -428,3 +428,37 @@ def _filter(data: bytes, *words: str) -> bytes:
 
 def _diff_dir(shop: Shop) -> Path:
     return Path(shop.scene.store.driver.diff_path(shop.scene.loose))
+
+
+# -- tools ---------------------------------------------------------------------------------------
+
+
+def test_grep_and_tar_read_it_and_end(shop: Shop, tmp_path: Path) -> None:
+    (shop.layers / "loose" / "diff.tar").write_bytes(LARGE)
+
+    found = shop.sh("grep -rl 'from top' layers")
+    shop.sh(f"tar cf {tmp_path}/all.tar layers")
+
+    assert [f"layers/{shop.scene.top}/diff.tar"] == found.split()
+    with tarfile.open(tmp_path / "all.tar") as tar:
+        stored = tar.extractfile(f"layers/{shop.scene.loose}/diff.tar")
+        assert stored is not None
+        assert LARGE == stored.read()
+    assert [] == shop.errors()
+
+
+def test_tar_replaces_it(shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "diff.tar").write_bytes(SMALL)
+
+    shop.sh(f"tar cf {tmp_path}/x.tar -C {tmp_path} diff.tar")
+    shop.sh(f"tar xf {tmp_path}/x.tar -C layers/loose")
+
+    assert SMALL == go_diff(shop, shop.scene.loose)
+
+
+def test_rm_r_of_a_layer_with_a_diff(shop: Shop) -> None:
+    (shop.layers / "loose" / "diff.tar").write_bytes(SMALL)
+
+    shop.sh("cat layers/loose/diff.tar > /dev/null; rm -r layers/loose")
+
+    assert shop.scene.loose not in shop.go_ids("layers")
