@@ -48,13 +48,7 @@ def loose(shop: Shop) -> Path:
 
 def go_diff(shop: Shop, layer_id: str) -> bytes:
     """Return what `containers-storage diff` gives of a layer."""
-    done = subprocess.run(
-        shop.go.command("diff", "--uncompressed", layer_id),
-        capture_output=True,
-        check=True,
-        timeout=PATIENCE_S,
-    )
-    return done.stdout
+    return shop.go.run_bytes("diff", "--uncompressed", layer_id).stdout
 
 
 def content(shop: Shop, layer: str) -> dict[str, bytes]:
@@ -136,13 +130,24 @@ def test_many_read_at_once(shop: Shop, loose: Path) -> None:
 def test_a_diff_that_was_read_is_let_go(shop: Shop, loose: Path) -> None:
     shop.scene.store.apply_diff("loose", _fd_of(SMALL))
     shop.catch_up()
-    before = shop.daemon.fds()
+    directory = str(_diff_dir(shop))
 
     (loose / "diff.tar").read_bytes()
+    assert directory in shop.daemon.fds()
     shop.scene.store.set_metadata("layers", "loose", "changed")
     shop.catch_up()
 
-    eventually(lambda: before == shop.daemon.fds())
+    eventually(lambda: directory not in shop.daemon.fds())
+
+
+def test_what_another_tool_applies_is_read(shop: Shop, loose: Path) -> None:
+    (loose / "diff.tar").read_bytes()
+
+    shop.go.run("applydiff", shop.scene.loose, input=SMALL)
+    shop.catch_up()
+
+    assert len(SMALL) == (loose / "diff.tar").stat().st_size
+    assert SMALL == (loose / "diff.tar").read_bytes()
 
 
 def test_an_open_diff_outlives_its_layer(shop: Shop, loose: Path) -> None:
