@@ -305,6 +305,7 @@ def test_force_mask_keeps_the_real_values_in_an_attribute(tmp_path: Path) -> Non
     assert 0 == (diff / "f").stat().st_uid
     assert b"8:9:04644" == os.getxattr(diff / "f", "user.containers.override_stat")
     assert b"0:0:0755" == os.getxattr(diff / "d", "user.containers.override_stat")
+    assert b"0:0:0755" == os.getxattr(diff, "user.containers.override_stat")
 
 
 def test_in_a_user_namespace_devices_are_left_out(tmp_path: Path) -> None:

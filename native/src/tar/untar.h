@@ -23,6 +23,8 @@
 
 enum { BLOCK = 512, MAX_WRITERS = 2 };
 
+#define OVERRIDE_STAT "user.containers.override_stat"
+
 struct nameset;
 struct parent;
 

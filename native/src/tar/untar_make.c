@@ -14,8 +14,6 @@
 #include "../holdfs.h"
 #include "untar_dirs.h"
 
-#define OVERRIDE "user.containers.override_stat"
-
 static bool is_forced(const struct untar *untar)
 {
     return untar->options->force_mask >= 0;
@@ -65,7 +63,7 @@ static int set_xattrs(const struct untar *untar, int fd, const char *path,
     if (is_forced(untar) && attributes->has_real) {
         (void)snprintf(real, sizeof real, "%" PRIu32 ":%" PRIu32 ":0%o", (uint32_t)attributes->uid,
                        (uint32_t)attributes->gid, (unsigned)attributes->real_mode);
-        result = set_xattr(untar, fd, path, OVERRIDE, real, strlen(real));
+        result = set_xattr(untar, fd, path, OVERRIDE_STAT, real, strlen(real));
     }
     while (result == 0 && at < end) {
         const char *name = at;

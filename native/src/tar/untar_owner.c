@@ -1,6 +1,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "untar_unpack.h"
 
@@ -73,4 +76,23 @@ int unpack_attributes(struct unpacker *unpacker)
         .xattrs_length = member->xattrs_length,
     };
     return result;
+}
+
+int unpack_note_root(const struct untar *untar)
+{
+    int fd = untar->options->directory_fd;
+    struct stat found;
+    char real[64];
+
+    if (untar->options->force_mask < 0)
+        return 0;
+    if (fstat(fd, &found) < 0)
+        return -errno;
+    (void)snprintf(real, sizeof real, "%u:%u:0%o", found.st_uid, found.st_gid,
+                   found.st_mode & 07777U);
+    /* One that is there is older than the mask. */
+    if (fsetxattr(fd, OVERRIDE_STAT, real, strlen(real), XATTR_CREATE) < 0 && errno != EEXIST &&
+        errno != ENOTSUP)
+        return -errno;
+    return 0;
 }

@@ -349,6 +349,9 @@ static int unpack_all(struct unpacker *unpacker)
         result = jobs_start(untar, writers);
         if (result < 0)
             return untar_fail_errno(untar, result, 0, NULL, "start a thread");
+        result = unpack_note_root(untar);
+        if (result < 0)
+            return untar_fail_errno(untar, result, 0, NULL, "note the root's owner");
         do {
             result = tar_next(&unpacker->parser, &unpacker->member);
             if (result > 0)

@@ -36,6 +36,8 @@ struct job *unpack_job(struct unpacker *unpacker, enum job_kind kind, struct par
 
 /* Set unpacker->attributes from the member. 0 or the failure: an owner is not mapped. */
 int unpack_attributes(struct unpacker *unpacker);
+/* Under force_mask, give the root the attribute that says its real owner and mode. 0 or -errno. */
+int unpack_note_root(const struct untar *untar);
 
 /* -- untar_whiteout.c -- */
 
