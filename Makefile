@@ -13,6 +13,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install -q --retries 10
 
 PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-dev fuse3 \
+	libisal-dev libssl-dev libzstd-dev liblzma-dev libbz2-dev \
 	ca-certificates
 DEMO_PACKAGES := busybox-static
 PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun btrfs-progs xfsprogs \

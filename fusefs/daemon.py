@@ -154,6 +154,7 @@ def set_up_logging(log_file: str, *, debug: bool, to_stderr: bool) -> None:
     except OSError as error:
         raise MountError(f"the log {log_file} can't be written: {error.strerror}") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(_is_news)
     logging.basicConfig(handlers=[handler], level=logging.INFO)
     logging.getLogger("holdfs").setLevel(logging.DEBUG if debug else logging.INFO)
     logging.captureWarnings(True)
@@ -176,3 +177,12 @@ def _notify_systemd(text: str) -> None:
         except OSError as error:
             if error.errno != errno.ECONNREFUSED:
                 log.warning("NOTIFY_SOCKET does not take a word: %s", error.strerror)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """
+    Whether a line is worth a look. pyfuse3 calls it an error when the kernel has given up a request
+    before its answer: whoever made it was killed, or has unmounted us.
+    """
+    text = record.getMessage()
+    return "fuse_reply_* failed with" not in text or os.strerror(errno.ENOENT) not in text

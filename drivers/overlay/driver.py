@@ -7,6 +7,8 @@ The overlay driver: a layer is its own changes, and is shown by an overlay mount
 
 The kernel mounts, or a mount program where the options or the store's content want one.
 Source: spec/store-format.md 8.
+
+What few commands need is imported where it is used: most do nothing but open a store.
 """
 
 import errno
@@ -22,11 +24,9 @@ from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOption
 from holdfs.drivers.imagestores import refuse_read_only
 from holdfs.drivers.mountinfo import mounts_below
 from holdfs.drivers.options import parse_storage_options
-from holdfs.drivers.overlay import additional, layout, links, mounts, quota
+from holdfs.drivers.overlay import additional, layout, links, mounts
 from holdfs.drivers.overlay.making import make_layer
 from holdfs.drivers.overlay.mounting import OverlayMounts, check_name
-from holdfs.drivers.overlay.rotation import rotate_diffs
-from holdfs.drivers.overlay.staging import remove_staging
 from holdfs.drivers.owners import change_owners, map_root
 from holdfs.drivers.privatehome import undo_private_home
 from holdfs.native.idmap import rename_below_mounts
@@ -96,10 +96,13 @@ class OverlayDriver(OverlayMounts):
         home = self.home
         if read_only and self._places.image_home:
             home = self._places.image_home
-        limits = quota.choose_limits(
-            self._options, parse_storage_options(storage_options), read_only=read_only
-        )
-        control = quota.open_control(home, has_own=bool(storage_options)) if limits else None
+        limits = control = None
+        if storage_options or self._options.size or self._options.inodes:
+            from holdfs.drivers.overlay import quota
+
+            wanted = parse_storage_options(storage_options)
+            limits = quota.choose_limits(self._options, wanted, read_only=read_only)
+            control = quota.open_control(home, has_own=bool(wanted)) if limits else None
         directory = f"{home}/{layer_id}"
         if parent_id:
             check_name(parent_id)
@@ -181,6 +184,8 @@ class OverlayDriver(OverlayMounts):
         label: str = "",
     ) -> None:
         """Give everything that a fresh layer shows, but its top, the owners of other maps."""
+        from holdfs.drivers.overlay.rotation import rotate_diffs
+
         owner = map_root(new_uidmap, new_gidmap)
         point = self.mount(layer_id, MountOptions(label=label))
         try:
@@ -246,6 +251,8 @@ class OverlayDriver(OverlayMounts):
 
     def cleanup(self) -> None:
         """Remove what is left of partial pulls, and undo the private mounts of the homes."""
+        from holdfs.drivers.overlay.staging import remove_staging
+
         for home in self._places.own_homes:
             if remove_staging(home):
                 continue  # somebody is at work there

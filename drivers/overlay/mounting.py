@@ -16,10 +16,8 @@ from holdfs.drivers.base import DriverError, IdMap, MountOptions, WhiteoutStyle
 from holdfs.drivers.imagestores import refuse_read_only
 from holdfs.drivers.overlay import additional, layout, mounts
 from holdfs.drivers.overlay.features import Features
-from holdfs.drivers.overlay.mapped import mapped_lowers
 from holdfs.drivers.overlay.options import OverlayOptions
 from holdfs.drivers.overlay.places import Places
-from holdfs.drivers.overlay.program import mount_by_program
 from holdfs.drivers.overlay.words import choose_words
 from holdfs.drivers.owners import is_contiguous, map_root
 from holdfs.drivers.privatehome import make_private_home
@@ -137,6 +135,8 @@ class OverlayMounts:
         if not (uidmap and gidmap and self.is_native and self.supports_shifting(uidmap, gidmap)):
             yield plan
             return
+        from holdfs.drivers.overlay.mapped import mapped_lowers
+
         with mapped_lowers(
             self._places, home, layer_id, plan.lowers, uidmap=uidmap, gidmap=gidmap
         ) as lowers:
@@ -162,6 +162,9 @@ class OverlayMounts:
         options: MountOptions,
     ) -> None:
         if self._program:
+            # Here, since running programs takes longer to load than most commands take.
+            from holdfs.drivers.overlay.program import mount_by_program
+
             mount_by_program(
                 self._program,
                 plan,

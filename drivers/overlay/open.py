@@ -9,8 +9,6 @@ from holdfs.drivers.overlay.driver import OverlayDriver
 from holdfs.drivers.overlay.features import Features
 from holdfs.drivers.overlay.options import parse_overlay_options
 from holdfs.drivers.overlay.places import Places
-from holdfs.drivers.overlay.program import find_default_program
-from holdfs.drivers.overlay.quota import check_quota
 
 
 def open_overlay(
@@ -46,6 +44,8 @@ def open_overlay(
         if not program:
             reason = homes.find_program_reason(home)
             if reason or not features.has_overlay():
+                from holdfs.drivers.overlay.program import find_default_program
+
                 program = find_default_program()
         if program:
             homes.note_program(home)
@@ -56,7 +56,10 @@ def open_overlay(
             features.check_overlay()
             features.uses_metacopy()
             features.has_native_diff()
-        check_quota(home, parsed)
+        if parsed.size or parsed.inodes:
+            from holdfs.drivers.overlay.quota import check_quota
+
+            check_quota(home, parsed)
     except BaseException:
         homes.unmake_home(home)
         raise

@@ -66,8 +66,6 @@ def check_quota(home: str, options: OverlayOptions) -> None:
     Raises:
         DriverError: They can't.
     """
-    if not (options.size or options.inodes):
-        return
     name = backing_name(home)
     if name != "xfs":
         raise DriverError(

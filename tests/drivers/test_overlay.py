@@ -1,7 +1,7 @@
 """Overlay keeps the promises of every driver."""
 
 from holdfs.drivers.base import Driver
-from tests.drivers.conformance import StoresConformance
+from tests.drivers.conformance_stores import StoresConformance
 from tests.needs import needs
 
 pytestmark = needs("root", "overlay")

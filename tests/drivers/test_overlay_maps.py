@@ -7,9 +7,9 @@ import pytest
 
 from holdfs.drivers.base import Driver, DriverError, MountOptions
 from tests.conftest import GraphRun
-from tests.drivers.conformance import GIDMAP, UIDMAP, layer_id, mapped, mounted
 from tests.drivers.manifest import fill, manifest
 from tests.drivers.overlays import mount_line, open_overlay
+from tests.drivers.suite import GIDMAP, UIDMAP, layer_id, mapped, mounted
 from tests.mounts import mounts_below
 from tests.needs import needs
 from tests.peers import GoStore

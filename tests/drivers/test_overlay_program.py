@@ -13,16 +13,10 @@ import pytest
 from holdfs.drivers import open_driver
 from holdfs.drivers.base import Driver, DriverError, MountOptions, WhiteoutStyle
 from tests.conftest import GraphRun
-from tests.drivers.conformance import (
-    GIDMAP,
-    UIDMAP,
-    StoresConformance,
-    layer_id,
-    mounted,
-    viewed,
-)
+from tests.drivers.conformance_stores import StoresConformance
 from tests.drivers.manifest import fill
 from tests.drivers.overlays import mount_line, open_overlay
+from tests.drivers.suite import GIDMAP, UIDMAP, layer_id, mounted, viewed
 from tests.mounts import mounts_below
 from tests.needs import needs
 from tests.peers import GoStore

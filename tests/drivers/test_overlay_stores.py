@@ -11,9 +11,9 @@ from holdfs.core.store import Store
 from holdfs.drivers.base import AdditionalLayer, Driver, DriverError, MountOptions
 from holdfs.native.mount import bind, umount
 from tests.conftest import GraphRun
-from tests.drivers.conformance import layer_id, mounted, mounted_layers, viewed
 from tests.drivers.manifest import manifest
 from tests.drivers.overlays import mount_line, open_overlay
+from tests.drivers.suite import layer_id, mounted, mounted_layers, viewed
 from tests.needs import needs
 from tests.peers import GoStore
 

@@ -5,7 +5,8 @@ import pytest
 from holdfs.drivers import open_driver
 from holdfs.drivers.base import DriverError, MountOptions
 from tests.conftest import GraphRun
-from tests.drivers.conformance import StoresConformance, layer_id
+from tests.drivers.conformance_stores import StoresConformance
+from tests.drivers.suite import layer_id
 from tests.needs import needs
 
 pytestmark = needs("root")

@@ -50,7 +50,7 @@ def make_template(roots: Roots) -> None:
         os.symlink("nowhere", mount / f"link-{layer_id[:8]}")
         store.unmount(layer_id)
     store.set_big_data("layers", LOOSE, "signature", b"signed")
-    Path(store.set_dir("layers"), f"{LOOSE}.tar-split.gz").write_bytes(b"any")
+    Path(store.layers.directory, f"{LOOSE}.tar-split.gz").write_bytes(b"any")
     for image_id, layer, names in (
         (SHOP, TOP, ["shop", "shop:1"]),
         (SOLO, SOLO_TOP, ["solo"]),

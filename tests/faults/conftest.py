@@ -21,8 +21,8 @@ from tests.mounts import unmount_below
 #: Acts whose faults are done in every test run; the others in `make faults`.
 _QUICK = {
     ("create-layer", "overlay"),
-    ("mount", "overlay"),
     ("replace-image-data", "overlay"),
+    ("mount-image", "vfs"),
 }
 
 

@@ -75,7 +75,9 @@ def header(
     return bytes(block)
 
 
-def member(name: bytes | str, *, data: bytes = b"", size: int | None = None, **given: object) -> bytes:
+def member(
+    name: bytes | str, *, data: bytes = b"", size: int | None = None, **given: object
+) -> bytes:
     """Return a header and its padded payload."""
     actual = len(data) if size is None else size
     return header(name, size=actual, **given) + padded(data)  # type: ignore[arg-type]
@@ -91,7 +93,9 @@ def record(key: bytes | str, value: bytes | str) -> bytes:
     return b"%d" % length + body
 
 
-def pax(*records: tuple[bytes | str, bytes | str], type: str = "x", name: str = "PaxHeaders/x") -> bytes:
+def pax(
+    *records: tuple[bytes | str, bytes | str], type: str = "x", name: str = "PaxHeaders/x"
+) -> bytes:
     """Return an extended header for the member that follows."""
     return member(name, data=b"".join(record(key, value) for key, value in records), type=type)
 

@@ -1,7 +1,9 @@
 """Each sample tar, applied by containers-storage and by us: the same tree, the same records."""
 
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from holdfs.native.untar import UntarError, UntarOptions, Whiteouts
 from tests.conftest import GraphRun
+from tests.mounts import unmount_below
 from tests.native.tarcases import BAD, GOOD, SPARSE, WHITEOUTS
 from tests.native.trees import Entry, difference, tree_of
 from tests.native.unpacking import Made, SplitFile, parse_split, reassemble, unpack
@@ -29,9 +32,13 @@ OTHER_TREES = {
 }
 #: Where our tar-split holds payloads that Go's refers to: its own reassembly fails or is wrong.
 KEPT = {
-    "hard link with data", "file size in a link", "whiteout with data", "names", "through a link",
+    "hard link with data",
+    "file size in a link",
+    "whiteout with data",
+    "names",
+    "through a link",
     *SPARSE,
-}  # fmt: skip
+}
 #: Go's own tar-split of these does not give the original.
 LOST_BY_GO = {*KEPT, "half the padding"} - {"through a link"}
 
@@ -43,12 +50,16 @@ class Layers:
         self.go = GoStore(*roots, driver=driver)
         self.driver = driver
         self._graph = Path(roots.graph)
+        self._applied: dict[bytes, str] = {}
 
     def apply(self, data: bytes, source: Path) -> str:
-        source.write_bytes(data)
-        layer = self.go.out("create-layer").split()[0]
-        self.go.run("applydiff", "-f", str(source), layer)
-        return layer
+        """Return the layer that the tar was applied to."""
+        if data not in self._applied:
+            source.write_bytes(data)
+            layer = self.go.out("create-layer").split()[0]
+            self.go.run("applydiff", "-f", str(source), layer)
+            self._applied[data] = layer
+        return self._applied[data]
 
     def directory(self, layer: str) -> Path:
         below = f"overlay/{layer}/diff" if self.driver == "overlay" else f"vfs/dir/{layer}"
@@ -62,9 +73,16 @@ class Layers:
         return next(record for record in records if record["id"] == layer)
 
 
-@pytest.fixture(params=DRIVERS)
-def layers(request: pytest.FixtureRequest, graph_run: GraphRun) -> Iterator[Layers]:
-    yield Layers(graph_run, request.param)
+@pytest.fixture(scope="module", params=DRIVERS)
+def layers(request: pytest.FixtureRequest) -> Iterator[Layers]:
+    """One store for the module: each sample is applied to it once."""
+    top = tempfile.mkdtemp(prefix="holdfs")
+    roots = GraphRun(f"{top}/graph", f"{top}/run")
+    for each in roots:
+        os.mkdir(each, 0o700)
+    yield Layers(roots, request.param)
+    unmount_below(top)
+    shutil.rmtree(top)
 
 
 def comparable(directory: Path) -> dict[str, Entry]:
@@ -121,9 +139,12 @@ def test_the_go_tool_gives_back_the_tar_from_our_tar_split(
     layer = layers.apply(ALL[name], tmp_path / "in")
     made = unpack_as(layers, ALL[name], tmp_path)
 
+    kept = layers.split(layer).read_bytes()
     shutil.copy(made.split, layers.split(layer))
-
-    assert ALL[name] == layers.go.run_bytes("diff", "-u", layer).stdout
+    try:
+        assert ALL[name] == layers.go.run_bytes("diff", "-u", layer).stdout
+    finally:
+        layers.split(layer).write_bytes(kept)
 
 
 @pytest.mark.parametrize("name", sorted(ALL.keys() - LOST_BY_GO))
@@ -144,9 +165,7 @@ def test_what_the_go_tool_refuses_we_refuse_in_its_words(
     layers = Layers(graph_run, "overlay")
     (tmp_path / "in").write_bytes(data)
 
-    go = layers.go.run(
-        "import-layer", "-f", str(tmp_path / "in"), check=False
-    )
+    go = layers.go.run("import-layer", "-f", str(tmp_path / "in"), check=False)
     with pytest.raises(UntarError) as ours:
         unpack(data, tmp_path)
 

@@ -68,9 +68,14 @@ def difference(expected: dict[str, Entry], actual: dict[str, Entry]) -> str:
             lines.append(f"{path}: only {'expected' if b is None else 'made'}")
         elif a != b:
             fields = [
-                f"{name} {x if name != 'content' else len(x)!r} != {y if name != 'content' else len(y)!r}"
+                f"{name} {_short(x)} != {_short(y)}"
                 for name, x, y in zip(Entry._fields, a, b, strict=True)
                 if x != y
             ]
             lines.append(f"{path}: {', '.join(fields)}")
     return "\n".join(lines)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 200 else f"{text[:80]}… ({len(text)})"

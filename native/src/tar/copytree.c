@@ -1,5 +1,4 @@
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "copydata.h"
 #include "inodeset.h"
 #include "treewalk.h"
 
@@ -20,7 +19,7 @@
  * is made in its directories later does not change them. Only files of several names wait for the
  * end, when one thread makes them, and their directories get their times again.
  */
-enum { WORKERS = 2, BUFFER = 256 << 10, XATTRS = 64 << 10 };
+enum { WORKERS = 2 };
 
 struct directory {
     struct directory *next;
@@ -71,140 +70,6 @@ static int push(struct copy *copy, struct directory **stack, const char *above, 
     return 0;
 }
 
-/* -- data -- */
-
-static bool has_no_range(int error)
-{
-    return error == EXDEV || error == EINVAL || error == EOPNOTSUPP || error == ENOSYS ||
-           error == EPERM;
-}
-
-static ssize_t copy_through(struct worker *worker, int from, int to, off_t offset, size_t length)
-{
-    ssize_t got = pread(from, worker->buffer, length < BUFFER ? length : BUFFER, offset);
-    ssize_t done = 0;
-
-    while (done < got) {
-        ssize_t written =
-            pwrite(to, worker->buffer + done, (size_t)(got - done), offset + done);
-
-        if (written < 0)
-            return written;
-        done += written;
-    }
-    return got;
-}
-
-static int copy_range(struct worker *worker, int from, int to, off_t begin, off_t end)
-{
-    bool is_through = false;
-
-    while (begin < end) {
-        size_t length = (size_t)(end - begin);
-        loff_t in = begin, out = begin;
-        ssize_t copied = is_through ? copy_through(worker, from, to, begin, length)
-                                    : copy_file_range(from, &in, to, &out, length, 0);
-
-        if (copied < 0 && errno == EINTR)
-            continue;
-        if (copied < 0 && !is_through && has_no_range(errno)) {
-            is_through = true;
-            continue;
-        }
-        if (copied <= 0)
-            return copied < 0 ? -errno : -EIO; /* it became shorter */
-        begin += copied;
-    }
-    return 0;
-}
-
-static int copy_data(struct worker *worker, int from, int to, const struct statx *found)
-{
-    off_t size = (off_t)found->stx_size, offset = 0;
-
-    if (size == 0)
-        return 0;
-    if (found->stx_blocks * 512 >= found->stx_size) /* without holes */
-        return copy_range(worker, from, to, 0, size);
-    while (offset < size) {
-        off_t begin = lseek(from, offset, SEEK_DATA), end;
-        int result;
-
-        if (begin < 0 && errno == ENXIO)
-            break; /* a hole up to the end */
-        if (begin < 0)
-            return -errno;
-        end = lseek(from, begin, SEEK_HOLE);
-        if (end < 0)
-            return -errno;
-        if (end > size)
-            end = size;
-        result = copy_range(worker, from, to, begin, end);
-        if (result < 0)
-            return result;
-        offset = end;
-    }
-    return ftruncate(to, size) < 0 ? -errno : 0;
-}
-
-/* -- attributes -- */
-
-static bool is_copied(const char *name)
-{
-    return strcmp(name, "security.capability") == 0 || strncmp(name, "user.", 5) == 0 ||
-           strcmp(name, "trusted.overlay.opaque") == 0;
-}
-
-static int copy_xattrs(int from, int to)
-{
-    char list[4096], *names = list, *value = NULL;
-    ssize_t length = flistxattr(from, list, sizeof list);
-    int result = 0;
-
-    if (length < 0 && errno == ERANGE) {
-        names = malloc(XATTRS);
-        length = names ? flistxattr(from, names, XATTRS) : -1;
-    }
-    if (length < 0)
-        result = errno == ENOTSUP ? 0 : -errno;
-    for (ssize_t at = 0; result == 0 && at < length; at += (ssize_t)strlen(names + at) + 1) {
-        ssize_t size;
-
-        if (!is_copied(names + at))
-            continue;
-        if (!value)
-            value = malloc(XATTR_SIZE_MAX);
-        size = value ? fgetxattr(from, names + at, value, XATTR_SIZE_MAX) : -1;
-        if (size < 0 || fsetxattr(to, names + at, value, (size_t)size, 0) < 0)
-            result = value ? -errno : -ENOMEM;
-    }
-    if (names != list)
-        free(names);
-    free(value);
-    return result;
-}
-
-static void times_of(const struct statx *found, struct timespec times[2])
-{
-    times[0] = (struct timespec){found->stx_atime.tv_sec, found->stx_atime.tv_nsec};
-    times[1] = (struct timespec){found->stx_mtime.tv_sec, found->stx_mtime.tv_nsec};
-}
-
-/* After the owner the mode, and after that the capabilities: each takes the next away. */
-static int copy_attributes(const struct copy *copy, int from, int to, const struct statx *found)
-{
-    struct timespec times[2];
-    int result;
-
-    if (fchown(to, found->stx_uid, found->stx_gid) < 0 && !copy->ignore_chown_errors)
-        return -errno;
-    if (fchmod(to, found->stx_mode & 07777) < 0)
-        return -errno;
-    result = copy_xattrs(from, to);
-    times_of(found, times);
-    return result < 0 ? result : futimens(to, times) < 0 ? -errno : 0;
-}
-
 /* -- one entry -- */
 
 static int copy_file(struct worker *worker, int from_fd, int to_fd, const char *name,
@@ -220,9 +85,9 @@ static int copy_file(struct worker *worker, int from_fd, int to_fd, const char *
         close(from);
         return result;
     }
-    result = copy_data(worker, from, to, found);
+    result = copy_data(worker->buffer, from, to, found);
     if (result == 0)
-        result = copy_attributes(worker->copy, from, to, found);
+        result = copy_attributes(worker->copy->ignore_chown_errors, from, to, found);
     close(from);
     if (close(to) < 0 && result == 0)
         result = -errno;
@@ -323,7 +188,7 @@ static int copy_directory(struct worker *worker, const char *path)
     if (result == 0)
         result = copy_entries(worker, path, from_fd, to_fd);
     if (result == 0)
-        result = copy_attributes(worker->copy, from_fd, to_fd, &found);
+        result = copy_attributes(worker->copy->ignore_chown_errors, from_fd, to_fd, &found);
     close(from_fd);
     close(to_fd);
     return result;
@@ -438,7 +303,7 @@ static void run(struct copy *copy)
 
     for (int i = 0; i < WORKERS; i++) {
         workers[i].copy = copy;
-        workers[i].buffer = malloc(BUFFER);
+        workers[i].buffer = malloc(COPY_BUFFER);
         if (!workers[i].buffer)
             fail(copy, -ENOMEM, "");
     }

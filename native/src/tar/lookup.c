@@ -12,7 +12,6 @@
 
 #include "cleanpath.h"
 #include "sink.h"
-#include "splitread.h"
 
 static int open_in(int directory_fd, const char *name)
 {
@@ -71,35 +70,4 @@ void lookup_explain(const struct lookup *lookup, const char *name, int error, ch
         name = path;
     }
     (void)snprintf(message, room, "open %s/%s: %s", directory, name, said);
-}
-
-int split_to_sink(int tar_split_fd, struct sink *sink, char *message, size_t room)
-{
-    struct split_reader *reader = split_reader_new(tar_split_fd);
-    struct split_entry entry;
-    int result = reader ? 1 : -ENOMEM;
-
-    while (result > 0) {
-        result = split_read(reader, &entry);
-        if (result <= 0)
-            break;
-        if (entry.is_file && entry.size > 0) {
-            struct sink_file file = {
-                .name = entry.name, .size = entry.size, .crc = entry.crc, .has_crc = true};
-
-            result = sink->file(sink, &file);
-        } else if (!entry.is_file && entry.length > 0) {
-            result = sink->bytes(sink, entry.bytes, entry.length);
-        }
-        if (result < 0) { /* the sink's own */
-            split_reader_free(reader);
-            return result;
-        }
-        result = 1;
-    }
-    split_reader_free(reader);
-    if (result < 0)
-        (void)snprintf(message, room, "the tar-split is damaged or can't be read: %s",
-                       strerrordesc_np(-result));
-    return result;
 }

@@ -7,7 +7,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "cleanpath.h"
 #include "inodeset.h"
 #include "nameset.h"
 #include "treewalk.h"
@@ -115,16 +114,18 @@ static int list(struct upper *upper, int kind, const char *path)
     return result > 0 ? changes_add(upper->changes, (char)kind, "", path) : result;
 }
 
-/* The directory that something is new in or gone from is changed. */
+/* The directories that something is new below or gone from are changed, all the way up. */
 static int add(struct upper *upper, int kind, const char *path)
 {
     char above[PATH_MAX];
-    int length, result = 0;
+    int result = 0;
 
-    (void)split_path(path, &length);
-    if (length > 0 && kind != 'C') {
-        memcpy(above, path, (size_t)length);
-        above[length] = 0;
+    for (const char *slash = path; kind != 'C' && result >= 0; slash++) {
+        slash = strchr(slash, '/');
+        if (!slash)
+            break;
+        memcpy(above, path, (size_t)(slash - path));
+        above[slash - path] = 0;
         result = list(upper, 'C', above);
     }
     return result < 0 ? result : list(upper, kind, path);

@@ -36,9 +36,6 @@ int lookup_open(const struct lookup *lookup, const char *name, uint64_t size);
 void lookup_explain(const struct lookup *lookup, const char *name, int error, char *message,
                     size_t room);
 
-/* Put all of a tar-split into a sink. 0 or -errno; message, if the tar-split itself is at fault. */
-int split_to_sink(int tar_split_fd, struct sink *sink, char *message, size_t room);
-
 /* -- tarout.c -- */
 
 /* Something that fills a sink; runs in a thread of its own. 0 or -errno with a message. */

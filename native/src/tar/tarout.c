@@ -368,8 +368,11 @@ static int write_all(struct outlet *outlet, struct encoder *encoder)
         pthread_mutex_unlock(&outlet->lock);
         if (result < 0)
             return result;
-        if (end == outlet->written)
-            return encode(encoder, NULL, 0, true);
+        if (end == outlet->written) {
+            result = encode(encoder, NULL, 0, true);
+            outlet->result->written = encoder_written(encoder);
+            return result;
+        }
         if (end - outlet->written > LARGE)
             end = outlet->written + LARGE;
         result = write_some(outlet, encoder, end);
@@ -441,34 +444,4 @@ int tar_write(struct producer *producer, const struct lookup *lookup,
     encoder_free(encoder);
     free(outlet);
     return code;
-}
-
-struct split_producer {
-    struct producer producer;
-    int fd;
-};
-
-static int produce_split(struct producer *producer, struct sink *sink, char *message, size_t room)
-{
-    return split_to_sink(((struct split_producer *)producer)->fd, sink, message, room);
-}
-
-int hold_tar_from_split(int tar_split_fd, const int *directory_fds, size_t directories,
-                        const struct hold_tar_out_options *options,
-                        struct hold_tar_out_result *result)
-{
-    struct split_producer producer = {.producer = {.run = produce_split}, .fd = tar_split_fd};
-    struct lookup lookup = {.fds = directory_fds, .count = directories};
-
-    return tar_write(&producer.producer, &lookup, options, result);
-}
-
-int hold_segments_from_split(int tar_split_fd, const int *directory_fds, size_t directories,
-                             int spill_fd, struct hold_segments **segments,
-                             struct hold_tar_out_result *result)
-{
-    struct split_producer producer = {.producer = {.run = produce_split}, .fd = tar_split_fd};
-    struct lookup lookup = {.fds = directory_fds, .count = directories};
-
-    return segments_make(&producer.producer, &lookup, spill_fd, segments, result);
 }

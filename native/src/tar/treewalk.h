@@ -55,6 +55,16 @@ static inline char change_kind(const struct change *change)
     return change->path[-1];
 }
 
+/* -- treesame.c -- */
+
+/* Whether what statx says differs, links' targets and attributes aside. */
+bool is_different(const struct hold_diff_options *options, const struct statx *new_found,
+                  const struct statx *old_found);
+bool has_other_target(int new_fd, int old_fd, const char *name);
+/* Whether name in the current directory has an attribute that counts. */
+bool has_compared(const char *name);
+bool has_other_xattrs(int new_fd, int old_fd, const char *name);
+
 /* -- treecompare.c, overlaywalk.c -- */
 
 /* Where a failure was: a path, "" if that says nothing. */

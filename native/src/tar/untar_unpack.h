@@ -32,6 +32,11 @@ int unpack_keep_payload(struct unpacker *unpacker);
 struct job *unpack_job(struct unpacker *unpacker, enum job_kind kind, struct parent *parent,
                        const char *name, const char *target);
 
+/* -- untar_owner.c -- */
+
+/* Set unpacker->attributes from the member. 0 or the failure: an owner is not mapped. */
+int unpack_attributes(struct unpacker *unpacker);
+
 /* -- untar_whiteout.c -- */
 
 /* Do what a member named .wh.* says. 1 if it was one, 0 if it is a file as any other. */

@@ -1,0 +1,123 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "difftar.h"
+#include "treewalk.h"
+
+void tree_explain(const struct tree_failure *failure, int error, char *message, size_t room)
+{
+    if (error == -EOVERFLOW)
+        (void)snprintf(message, room, "%s: an owner has no ID in the container", failure->path);
+    else
+        (void)snprintf(message, room, "%s: %s", failure->path, strerrordesc_np(-error));
+}
+
+int hold_tar_from_diff(const struct hold_diff_options *diff,
+                       const struct hold_tar_out_options *options,
+                       struct hold_tar_out_result *result)
+{
+    struct producer *generator = generator_new(diff);
+    struct lookup lookup = {.fds = &diff->new_fd, .count = 1};
+    int code = generator ? tar_write(generator, &lookup, options, result) : -ENOMEM;
+
+    generator_free(generator);
+    return code;
+}
+
+/* -- calls that need a thread of their own -- */
+
+struct apart {
+    const struct hold_diff_options *diff;
+    int spill_fd;
+    struct hold_segments **segments;
+    struct hold_tar_out_result *result;
+    struct changes changes;
+    int code;
+};
+
+static int run_apart(void *(*run)(void *), struct apart *apart)
+{
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, run, apart);
+
+    if (error)
+        return -error;
+    pthread_join(thread, NULL);
+    return apart->code;
+}
+
+static void *segments_main(void *argument)
+{
+    struct apart *apart = argument;
+    struct producer *generator = generator_new(apart->diff);
+    struct lookup lookup = {.fds = &apart->diff->new_fd, .count = 1};
+
+    apart->code = generator ? segments_make(generator, &lookup, apart->spill_fd,
+                                            apart->segments, apart->result)
+                            : -ENOMEM;
+    generator_free(generator);
+    return NULL;
+}
+
+int hold_segments_from_diff(const struct hold_diff_options *diff, int spill_fd,
+                            struct hold_segments **segments, struct hold_tar_out_result *result)
+{
+    struct apart apart = {
+        .diff = diff, .spill_fd = spill_fd, .segments = segments, .result = result};
+
+    return run_apart(segments_main, &apart);
+}
+
+static void *changes_main(void *argument)
+{
+    struct apart *apart = argument;
+    struct tree_failure failure = {0};
+
+    apart->code = unshare(CLONE_FS) < 0 ? -errno : 0;
+    if (apart->code == 0)
+        apart->code = apart->diff->is_overlay
+                          ? overlay_changes(apart->diff, &apart->changes, &failure)
+                          : compare_trees(apart->diff, true, &apart->changes, &failure);
+    if (apart->code < 0)
+        tree_explain(&failure, apart->code, apart->result->message, sizeof apart->result->message);
+    return NULL;
+}
+
+int hold_changes(const struct hold_diff_options *options, char **list, size_t *length,
+                 uint64_t *size, struct hold_tar_out_result *result)
+{
+    struct apart apart = {.diff = options, .result = result};
+    size_t needed = 0;
+    char *at;
+    int code;
+
+    memset(result, 0, sizeof *result);
+    code = run_apart(changes_main, &apart);
+    for (size_t i = 0; i < apart.changes.count; i++)
+        needed += strlen(apart.changes.list[i].path) + 2;
+    *list = at = code == 0 ? malloc(needed + 1) : NULL;
+    if (at) {
+        for (size_t i = 0; i < apart.changes.count; i++) {
+            size_t part = strlen(apart.changes.list[i].path) + 2;
+
+            memcpy(at, apart.changes.list[i].path - 1, part);
+            at += part;
+        }
+        *length = needed;
+        *size = apart.changes.size;
+    } else if (code == 0) {
+        code = -ENOMEM;
+    }
+    changes_free(&apart.changes);
+    return code;
+}
+
+void hold_free(void *memory)
+{
+    free(memory);
+}
