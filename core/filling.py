@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfs.core.creating import Creating
-from holdfs.core.errors import LayerHasChildren, StoreReadOnly
+from holdfs.core.errors import DamagedStream, LayerHasChildren, StoreReadOnly
 from holdfs.core.formats.records import Layer
 from holdfs.core.idmapping import INHERITED, MapRequest, maps_of
 
@@ -86,7 +86,13 @@ class Filling(Creating):
         return parent is None or maps_of(parent) == maps_of(layer)
 
     def apply_diff(
-        self, ref: str, source_fd: int, *, unused: bool = False, progress: Progress | None = None
+        self,
+        ref: str,
+        source_fd: int,
+        *,
+        unused: bool = False,
+        whole: bool = False,
+        progress: Progress | None = None,
     ) -> Layer:
         """
         Unpack a stream into a layer that is there, on top of what is in it.
@@ -96,11 +102,13 @@ class Filling(Creating):
 
         Args:
             unused: Refuse a layer that others stand on.
+            whole: `source_fd` is a file, and refused if its end is not marked. It is read through
+                before anything of it goes into a layer that holds something.
 
         Raises:
             LayerNotKnown, StoreReadOnly, DamagedStream.
         """
-        from holdfs.core.archive.apply import noted
+        from holdfs.core.archive.apply import noted, read_through
         from holdfs.core.archive.staging import staging
 
         layer_id = self._fillable(ref, unused=unused)
@@ -111,6 +119,12 @@ class Filling(Creating):
             if self._is_empty(layer_id):
                 layer = layers.one(layer_id)
                 staged = self._unpack_staged(source_fd, place, layer, progress)
+                if whole:
+                    _check_end(staged)
+            elif whole:
+                with staging(root or self.graph_root) as trial:
+                    _check_end(read_through(source_fd, trial))
+                os.lseek(source_fd, 0, os.SEEK_SET)
             with self.layers.edit() as edit:
                 layer_id = self._fillable(layer_id, unused=unused)
                 layer = edit.records.one(layer_id)
@@ -173,6 +187,11 @@ class Filling(Creating):
             return unpack(
                 source_fd, directory_fd, place.tar_split, self.driver, layer, progress=progress
             )
+
+
+def _check_end(unpacked: Unpacked) -> None:
+    if not unpacked.has_end:
+        raise DamagedStream("the end of the archive is missing", unpacked.size)
 
 
 @contextmanager

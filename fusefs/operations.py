@@ -35,7 +35,7 @@ from holdfs.fusefs.session import Session
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.encoding import LONGEST
 from holdfs.fusefs.tree.handles import ScratchHandle, Writer, is_writer
-from holdfs.fusefs.tree.node import READ_ONLY_MODE, File, Link, Plan, Stat, refusal
+from holdfs.fusefs.tree.node import READ_ONLY_MODE, File, Link, Plan, Stat, Step, refusal
 from holdfs.fusefs.tree.tree import Automount
 from holdfs.fusefs.tree.view import News
 
@@ -110,7 +110,8 @@ class Operations(pyfuse3.Operations):
         node = self._session.inodes.get(ino)
         if fields.update_size:
             if fh is not None:
-                (await self._writer(fh)).truncate(attr.st_size)
+                writer = await self._writer(fh)
+                await self._write(writer, writer.truncate, attr.st_size)
             elif isinstance(node, File):
                 step = node.truncate(await self._session.view(), attr.st_size)
                 await self._session.carry_out(Plan(step))
@@ -230,7 +231,7 @@ class Operations(pyfuse3.Operations):
 
     async def _opened(self, node: File, open_: Callable[[], T]) -> T:
         if node.slow_open:
-            return await trio.to_thread.run_sync(open_, limiter=self._session.disk_threads)
+            return await trio.to_thread.run_sync(open_, limiter=self._session.threads_of(node))
         return open_()
 
     def _add_writer(self, node: File, writer: Writer) -> FileInfo:
@@ -257,18 +258,25 @@ class Operations(pyfuse3.Operations):
         opened = self._session.files.get(fh)
         if opened.slow_read:
             return await trio.to_thread.run_sync(
-                opened.read, view, off, size, limiter=self._session.disk_threads
+                opened.read, view, off, size, limiter=self._session.threads_of(opened.node)
             )
         return opened.read(view, off, size)
 
     @answered("write", changes=True)
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         writer = await self._writer(fh)
-        writer.write(off, buf)
+        await self._write(writer, writer.write, off, buf)
         step = writer.after_write()
         if step is not None:
             await self._session.change(step)
         return len(buf)
+
+    async def _write(self, writer: Writer, write: Callable[..., None], *args: object) -> None:
+        if writer.slow_write:
+            limiter = self._session.threads_of(writer.node)
+            await trio.to_thread.run_sync(write, *args, limiter=limiter)
+        else:
+            write(*args)
 
     async def _writer(self, fh: int) -> Writer:
         """Return the handle to write to; a scratch file that was renamed is what it became."""
@@ -288,23 +296,27 @@ class Operations(pyfuse3.Operations):
 
     @answered("flush", changes=True)
     async def flush(self, fh: int) -> None:
-        await self._flush(fh)
+        opened = self._session.files.get(fh)
+        if is_writer(opened):
+            await self._store(opened, opened.at_flush())
 
     @answered("fsync", changes=True)
     async def fsync(self, fh: int, datasync: bool) -> None:
-        await self._flush(fh)
-
-    async def _flush(self, fh: int) -> None:
         opened = self._session.files.get(fh)
-        if is_writer(opened) and (step := opened.at_flush()) is not None:
-            await self._session.change(step)
+        if is_writer(opened):
+            await self._store(opened, opened.at_sync())
+
+    async def _store(self, opened: Writer, step: Step | None) -> None:
+        if step is not None:
+            limiter = self._session.stream_threads if opened.node.is_long else None
+            await self._session.change(step, limiter=limiter)
 
     @answered("release", changes=True)
     async def release(self, fh: int) -> None:
         opened = self._session.files.get(fh)
         try:
-            if is_writer(opened) and (step := opened.at_release()) is not None:
-                await self._session.change(step)
+            if is_writer(opened):
+                await self._store(opened, opened.at_release())
         finally:
             self._close(fh)
 

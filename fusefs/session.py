@@ -59,6 +59,8 @@ class Session:
         self._load_thread = trio.CapacityLimiter(1)
         self.mount_threads = trio.CapacityLimiter(16)
         self.disk_threads = trio.CapacityLimiter(4)
+        #: For what reads or writes whole layers, and may take minutes.
+        self.stream_threads = trio.CapacityLimiter(8)
         self.deadlines = Deadlines(self.tree.next_deadline, self._expire, self.tree.clock)
 
     # -- refusals --------------------------------------------------------------------------
@@ -130,8 +132,20 @@ class Session:
             invalidate.invalidate_attributes(nodes)
             invalidate.invalidate_entries(nodes, self.tree.view)
 
-    async def change(self, step: Callable[[], T]) -> T:
-        """Run a step of the store in a thread and publish what the store holds then."""
+    def threads_of(self, node: Node) -> trio.CapacityLimiter:
+        """Return where the work on an open file of this node runs, if it has to be a thread."""
+        is_long = isinstance(node, File) and node.is_long
+        return self.stream_threads if is_long else self.disk_threads
+
+    async def change(
+        self, step: Callable[[], T], *, limiter: trio.CapacityLimiter | None = None
+    ) -> T:
+        """
+        Run a step of the store in a thread and publish what the store holds then.
+
+        Args:
+            limiter: For a step that may take long; None for the store's own.
+        """
 
         def work() -> tuple[T, News | None]:
             result = step()
@@ -142,7 +156,8 @@ class Session:
                 log.warning("the store could not be looked at after a change: %s", error)
                 return result, None
 
-        result, news = await trio.to_thread.run_sync(work, limiter=self._store_threads)
+        limiter = limiter or self._store_threads
+        result, news = await trio.to_thread.run_sync(work, limiter=limiter)
         self.announce(news)
         return result
 

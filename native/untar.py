@@ -78,6 +78,8 @@ class Unpacked:
     #: Members, and the sum of the sizes in their headers.
     entries: int
     payload_size: int
+    #: The archive's end is marked. Without it too the Go tools take it for whole.
+    has_end: bool
     #: Owners in the headers of all members but whiteouts, distinct, ascending.
     uids: tuple[int, ...]
     gids: tuple[int, ...]
@@ -184,6 +186,7 @@ def _unpacked(result: Any) -> Unpacked:
         size=result.size,
         entries=result.entries,
         payload_size=result.payload_size,
+        has_end=bool(result.has_end),
         uids=tuple(ffi.unpack(result.uids, result.uids_length)),
         gids=tuple(ffi.unpack(result.gids, result.gids_length)),
     )

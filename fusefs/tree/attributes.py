@@ -13,8 +13,10 @@ from typing import Final
 
 import msgspec
 
+from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.records import IdMap, Image, Layer
 from holdfs.fusefs.tree import health, making
+from holdfs.fusefs.tree.diffs import damage_of
 from holdfs.fusefs.tree.encoding import encode_line
 from holdfs.fusefs.tree.node import KINDS, Kind
 from holdfs.fusefs.tree.view import Subject
@@ -43,11 +45,19 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """Text that takes a look at the disk: worked out when it is opened, and shown with size 0."""
+    """
+    Text that takes a look at the disk: worked out when it is opened, and shown with size 0.
+
+    Attributes:
+        is_long: That may take long.
+        on_damage: What is shown of an object whose record is damaged; None for its error.
+    """
 
     name: str
     kinds: frozenset[Kind]
-    compute: Callable[[Subject], str]
+    compute: Callable[[Subject], bytes]
+    is_long: bool = False
+    on_damage: Callable[[StoreDamaged], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,22 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class DiffTar:
+    """The file that is a layer's diff."""
+
+    name: str
+    kinds: frozenset[Kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The directory of what the object takes."""
+
+    name: str
+    kinds: frozenset[Kind]
+
+
+@dataclass(frozen=True, slots=True)
 class BigData:
     """The directory of big-data items."""
 
@@ -126,7 +152,7 @@ class BigData:
     kinds: frozenset[Kind]
 
 
-Row = Text | Computed | Relation | Inner | Outer | Members | Chain | BigData
+Row = Text | Computed | DiffTar | Relation | Inner | Outer | Members | Chain | Sizes | BigData
 
 
 # -- what they show ----------------------------------------------------------------------------
@@ -275,6 +301,13 @@ def _container_run_dir(subject: Subject) -> str:
     return store.container_run_dir(subject.id)
 
 
+def _changes(subject: Subject) -> bytes:
+    with damage_of(subject.id):
+        changes = subject.view.tree.store.changes(subject.id)
+    # Bytes that are no UTF-8 are shown as they are in the names of files.
+    return b"".join(os.fsencode(f"{c.kind} {encode_line(c.path)}\n") for c in changes)
+
+
 def _diff(subject: Subject) -> str:
     path = subject.view.tree.store.driver.diff_path(subject.id)
     if not path:
@@ -308,7 +341,9 @@ ROWS: Final[tuple[Row, ...]] = (
     Text("gidmap", L | C, lambda s: _id_maps(s.record.gidmap)),
     Text("mount-count", L | C, _mount_count),
     Text("info.json", L | I | C, _info, needs_record=False),
-    Computed("health", L | I | C, health.report),
+    Computed("health", L | I | C, health.report, on_damage=health.broken),
+    Computed("changes", L, _changes, is_long=True),
+    DiffTar("diff.tar", L),
     Relation("parent", L, "layers", lambda s: s.record.parent or None, _set_parent),
     Relation("top-layer", I, "layers", lambda s: s.record.layer or None, _set_top_layer),
     Relation("image", C, "images", lambda s: s.record.image or None, _set_image),
@@ -324,6 +359,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Members("containers", L, "containers", _containers_on, _is_layer_of),
     Members("containers", I, "containers", _containers_of, _has_container, making.container_of),
     Chain("layers", I),
+    Sizes("size", L | I | C),
     BigData("big-data", L | I | C),
 )
 

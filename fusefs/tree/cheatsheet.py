@@ -17,12 +17,16 @@ LOOK
   ls images/dangling layers/dangling      what nobody uses
   ls layers/by-digest/sha256:…            layers of one diff
   cat containers/NAME/info.json           the whole record
+  cat layers/NAME/changes                 against its parent: A added, C changed, D deleted
+  tar tf layers/NAME/diff.tar             the same as a tar; cp layers/NAME/diff.tar out.tar
+  head images/NAME/size/*                 bytes: total, exclusive (what rmdir frees), shared; inodes
   getfattr -n user.holdfs.id images/NAME  the full ID
 
 CHANGE
   mkdir layers/base                       a layer named base (64 hex digits are taken as its ID)
   mkdir layers/base/children/app          a layer on it     = ln -s ../base layers/app/parent
-  cp -a stuff layers/app/rootfs/          fill it
+  cp -a stuff layers/app/rootfs/          fill it, or
+  zcat app.tgz > layers/app/diff.tar      with a tar; cp app.tgz layers/app/diff.tar does it too
   mkdir layers/app/images/shop            an image of it    = ln -s … images/shop/top-layer
   mkdir images/shop/containers/web        a container       = ln -s … containers/web/image
   echo text > containers/web/metadata
@@ -39,6 +43,7 @@ WHEN SOMETHING IS REFUSED
 
 GOOD TO KNOW
   Links run both ways, as in /sys: tools that follow them (find -L, grep -R, cp -L, zip -r without
-  -y) go round in circles and mount every rootfs. grep -r, find, tar, cp -a, rsync -a do not.
+  -y) go round in circles and mount every rootfs. grep -r, find, tar, cp -a, rsync -a do not,
+  but all that read files read each diff.tar: --exclude=diff.tar.
   What you unlink in an object's directory is hidden for ten seconds, no more; rmdir deletes.
 """

@@ -8,7 +8,6 @@ import errno
 from typing import TYPE_CHECKING, ClassVar
 
 from holdfs.core.errors import StoreDamaged
-from holdfs.fusefs.tree import health
 from holdfs.fusefs.tree.attributes import Computed, Inner, Outer, Relation, Text
 from holdfs.fusefs.tree.encoding import entry_name
 from holdfs.fusefs.tree.handles import (
@@ -114,6 +113,10 @@ class ComputedFile(File):
         super().__init__(parent, row.name)
         self.row = row
 
+    @property
+    def is_long(self) -> bool:  # type: ignore[override]  # computed here, fixed elsewhere
+        return self.row.is_long
+
     def attributes(self, view: View) -> Stat:
         kind, object_id = self.parent.kind, self.parent.object_id
         if object_id not in view.records(kind):
@@ -124,8 +127,10 @@ class ComputedFile(File):
         try:
             subject = view.subject(self.parent.kind, self.parent.object_id)
         except StoreDamaged as damage:
-            return FrozenReader(self, health.broken(damage).encode())
-        return FrozenReader(self, self.row.compute(subject).encode("utf-8", "surrogatepass"))
+            if self.row.on_damage is None:
+                raise
+            return FrozenReader(self, self.row.on_damage(damage))
+        return FrozenReader(self, self.row.compute(subject))
 
 
 class RelationLink(Link):

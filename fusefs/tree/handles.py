@@ -45,6 +45,9 @@ class Reader(Protocol):
 class Writer(Reader, Protocol):
     """A handle to write to, and to read from what was written."""
 
+    #: `write` and `truncate` write to the disk.
+    slow_write: bool
+
     @property
     def shown_size(self) -> int | None:
         """Size to show while this handle is open, None for that of the node itself."""
@@ -61,13 +64,16 @@ class Writer(Reader, Protocol):
     def at_flush(self) -> Step | None:
         """Return what is to be done at a close(2), of which there may be several."""
 
+    def at_sync(self) -> Step | None:
+        """Return what is to be done at an fsync(2)."""
+
     def at_release(self) -> Step | None:
         """Return what is to be done after the last close; nobody hears of errors then."""
 
 
 def is_writer(handle: "Reader | Writer") -> TypeGuard[Writer]:
     """Whether a handle can be written to."""
-    return isinstance(handle, Buffered | ScratchHandle)
+    return hasattr(handle, "at_flush")
 
 
 class LiveReader:
@@ -132,6 +138,7 @@ class Buffered:
 
     limit = TEXT_LIMIT
     slow_read = False
+    slow_write = False
 
     def __init__(self, node: File, old: bytes, *, truncate: bool, append: bool) -> None:
         self.node = node
@@ -173,6 +180,9 @@ class Buffered:
 
     def at_flush(self) -> Step | None:
         return None
+
+    def at_sync(self) -> Step | None:
+        return self.at_flush()
 
     def at_release(self) -> Step | None:
         return None
@@ -309,6 +319,7 @@ class ScratchHandle:
     """Reads and writes a scratch file; nothing of it reaches the store."""
 
     slow_read = False
+    slow_write = False
 
     def __init__(self, node: File, files: ScratchFiles, scratch: Scratch, *, append: bool) -> None:
         self.node = node
@@ -334,6 +345,9 @@ class ScratchHandle:
         return None
 
     def at_flush(self) -> Step | None:
+        return None
+
+    def at_sync(self) -> Step | None:
         return None
 
     def at_release(self) -> Step | None:

@@ -6,7 +6,7 @@ Only what can be told at once: records and directories that are missing. Content
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from holdfs.core.errors import StoreError
 
@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from holdfs.fusefs.tree.view import Subject, View
 
 
-def report(subject: "Subject") -> str:
+#: Keys may hold lone surrogates, from odd JSON.
+_AS_IT_IS: Final = ("utf-8", "surrogatepass")
+
+
+def report(subject: "Subject") -> bytes:
     """Return the text of the file."""
     reasons = list(_reasons(subject))
-    return "\n".join(("damaged", *reasons, "")) if reasons else "ok\n"
+    return "\n".join(("damaged", *reasons, "")).encode(*_AS_IT_IS) if reasons else b"ok\n"
 
 
-def broken(damage: StoreError) -> str:
+def broken(damage: StoreError) -> bytes:
     """Return the text for an object whose record can't be read."""
-    return f"damaged\n{damage}\n"
+    return f"damaged\n{damage}\n".encode(*_AS_IT_IS)
 
 
 def _reasons(subject: "Subject") -> Iterator[str]:

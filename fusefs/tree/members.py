@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from holdfs.fusefs.tree.objects import ObjectDir
 
 
-class _OfObject(Directory):
-    """What both have in common: entries of an object, links to others."""
+class OfObject(Directory):
+    """A directory in an object: what is unlinked in it is hidden as in the object's own."""
 
     __slots__ = ()
 
@@ -56,7 +56,7 @@ class _OfObject(Directory):
         return self.parent.hide(view, f"{self.name}/{name}", always=False)
 
 
-class MembersDir(_OfObject):
+class MembersDir(OfObject):
     """Related objects under their IDs."""
 
     __slots__ = ("row",)
@@ -106,7 +106,7 @@ class MembersDir(_OfObject):
         return plan_delete(view, self.row.of, found.about)
 
 
-class ChainDir(_OfObject):
+class ChainDir(OfObject):
     """The layers of an image, numbered, base first."""
 
     __slots__ = ()

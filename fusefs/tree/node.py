@@ -168,6 +168,8 @@ class File(Node):
 
     #: `open_reader` and `open_writer` read the disk.
     slow_open: ClassVar[bool] = False
+    #: Opening and reading may take long: they run in threads of their own.
+    is_long: bool = False
 
     def open_reader(self, view: "View") -> "Reader":
         """Return a handle for reading."""

@@ -21,16 +21,19 @@ from holdfs.fusefs.tree.attributes import (
     BigData,
     Chain,
     Computed,
+    DiffTar,
     Inner,
     Members,
     Outer,
     Relation,
     Row,
+    Sizes,
     Text,
     is_present,
 )
 from holdfs.fusefs.tree.bigdata import BigDataDir
 from holdfs.fusefs.tree.deleting import check_delete
+from holdfs.fusefs.tree.difftar import DiffTarFile
 from holdfs.fusefs.tree.entries import (
     AttributeFile,
     ComputedFile,
@@ -54,6 +57,7 @@ from holdfs.fusefs.tree.node import (
     refusal,
 )
 from holdfs.fusefs.tree.scratchfile import ScratchFile, check_scratch_name
+from holdfs.fusefs.tree.sizes import SizeDir
 from holdfs.fusefs.tree.view import View
 
 
@@ -144,6 +148,8 @@ class ObjectDir(Directory):
                 return AttributeFile(self, row)
             case Computed():
                 return ComputedFile(self, row)
+            case DiffTar():
+                return DiffTarFile(self, row)
             case Relation():
                 return RelationLink(self, row)
             case Inner():
@@ -154,6 +160,8 @@ class ObjectDir(Directory):
                 return MembersDir(self, row)
             case Chain():
                 return ChainDir(self, row)
+            case Sizes():
+                return SizeDir(self, row)
             case BigData():
                 return BigDataDir(self, row)
         assert_never(row)
@@ -222,9 +230,9 @@ class ObjectDir(Directory):
             scratch = view.tree.scratch.create(self.object_id, "", name)
             made = ScratchFile(self, scratch)
             return made, made.open_writer(view, truncate=False, append=append)
-        if not isinstance(row, Text):
+        node = self._node(row)
+        if not isinstance(node, AttributeFile | DiffTarFile):
             raise refusal(errno.EPERM, f"{name!r} can't be a file here")
-        node = AttributeFile(self, row)
         writer = node.open_writer(view, truncate=True, append=append)
         view.tree.hidden.show(self.object_id, name)
         return node, writer
@@ -249,8 +257,8 @@ class ObjectDir(Directory):
             check_scratch_name(new_name)
             tree.scratch.rename(self.object_id, "", name, new_name)
             return None
-        if scratch is not None and isinstance(new_row, Text):
-            node = AttributeFile(self, new_row)
+        node = None if new_row is None else self._node(new_row)
+        if scratch is not None and isinstance(node, AttributeFile | DiffTarFile):
             step = node.replace_step(view, bytes(scratch.content))
 
             def after() -> None:
@@ -271,4 +279,6 @@ class ObjectDir(Directory):
 
 def _is_bare(row: Row) -> bool:
     """Whether the entry can be shown of an object whose record is damaged."""
-    return isinstance(row, Computed) or (isinstance(row, Text) and not row.needs_record)
+    if isinstance(row, Computed):
+        return row.on_damage is not None
+    return isinstance(row, Text) and not row.needs_record

@@ -7,9 +7,12 @@ One mounted tree: the store it shows, and what lives in the mount alone.
          ├─ made                    by-name directories with no name in them
          ├─ held                    links that `ln -f` makes to rename them over others
          ├─ scratch                 files of editors and savers
-         └─ items                   big-data items that are open for writing
+         ├─ items                   big-data items that are open for writing
+         ├─ diffs                   diffs that are being read, shared by their readers
+         └─ usages                  what layers were found to hold
 
-All of it is touched on the loop only, but for `load`, which is for a thread.
+All of it is touched on the loop only, but for `load`, `items`, `diffs` and `usages`,
+which are for threads.
 """
 
 import errno
@@ -20,8 +23,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from holdfs.core.store import Store
+from holdfs.core.usage import Usages
 from holdfs.fusefs.scratch import ScratchFiles
 from holdfs.fusefs.settings import Settings
+from holdfs.fusefs.tree.diffs import Diffs
 from holdfs.fusefs.tree.held import HeldLinks
 from holdfs.fusefs.tree.hidden import Hidden
 from holdfs.fusefs.tree.itemwriter import OpenItems
@@ -65,6 +70,8 @@ class Tree:
         self.held = HeldLinks(clock)
         self.scratch = ScratchFiles(clock)
         self.items = OpenItems()
+        self.diffs = Diffs(store, clock)
+        self.usages = Usages(store)
         self._loading = threading.Lock()
         self.view = View.first(self, store.snapshot())
 
@@ -88,6 +95,10 @@ class Tree:
             for object_id in getattr(news.changes, kind).removed:
                 self.hidden.forget(object_id)
                 self.scratch.forget(object_id)
+        # Also those that somebody has come to stand on, or was mounted to be filled.
+        for object_id in news.touched:
+            self.diffs.forget(object_id)
+        self.usages.forget(news.touched)
 
     def check_writable(self) -> None:
         """Raise EROFS if nothing can be changed through this mount."""
@@ -99,6 +110,7 @@ class Tree:
         self.hidden.expire()
         self.made.expire()
         self.scratch.expire()
+        self.diffs.expire()
 
     def next_deadline(self) -> float | None:
         """Return when `expire` or a held link has something to do; None for never."""
@@ -107,6 +119,7 @@ class Tree:
             self.made.next_deadline(),
             self.scratch.next_deadline(),
             self.held.next_deadline(),
+            self.diffs.next_deadline(),
         )
         return min((d for d in deadlines if d is not None), default=None)
 

@@ -65,6 +65,7 @@ struct hold_untar_result {
     unsigned char compressed_sha256[32];
     unsigned char sha256[32];
     int compression;     /* enum hold_compression */
+    int has_end;         /* the archive's end is marked; without it too the Go tools take it */
     uint32_t *uids;      /* distinct, ascending, as in the headers of all but whiteouts */
     size_t uids_length;
     uint32_t *gids;

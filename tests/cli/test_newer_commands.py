@@ -161,7 +161,7 @@ def test_gc_ends_with_a_shutdown(filled: Holdctl) -> None:
 
 # -- check -----------------------------------------------------------------------------------------
 
-NO_ERRORS: dict[str, dict[str, list[str]]] = {
+NO_ERRORS: dict[str, dict[str, object]] = {
     "Layers": {},
     "ROLayers": {},
     "Images": {},

@@ -203,6 +203,23 @@ def test_a_damaged_stream_leaves_an_empty_layer_empty(store: Store, tmp_path: Pa
     assert [] == os.listdir(f"{store.graph_root}/tmp")
 
 
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_tar_without_its_end_can_be_refused(store: Store, tmp_path: Path, is_empty: bool) -> None:
+    layer = store.create_layer()
+    if not is_empty:
+        (tmp_path / "first").write_bytes(tar_of(("first", b"1")))
+        with (tmp_path / "first").open("rb") as stream:
+            store.apply_diff(layer.id, stream.fileno(), whole=True)
+    before = store.layers.current().one(layer.id)
+    (tmp_path / "cut").write_bytes(tar_of(("second", b"2"))[:1024])
+
+    with (tmp_path / "cut").open("rb") as stream, pytest.raises(errors.DamagedStream):
+        store.apply_diff(layer.id, stream.fileno(), whole=True)
+
+    assert before == store.layers.current().one(layer.id)
+    assert [] == [change for change in store.changes(layer.id) if "second" in change.path]
+
+
 def test_a_slow_import_keeps_nobody_waiting(store: Store, go: GoStore) -> None:
     reader, writer = os.pipe()
     result: list[Layer] = []

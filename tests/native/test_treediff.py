@@ -72,10 +72,10 @@ def test_a_difference_applied_to_the_old_state_gives_the_new(tmp_path: Path) -> 
     (new / "socket").unlink()
     expected, actual = tree_of(str(new)), tree_of(str(old))
     for tree in (expected, actual):
-        for path, entry in tree.items():
+        for name, entry in tree.items():
             # Whole seconds travel; before 1970 not at all, as with the Go tools.
             seconds = max(0, entry.mtime_ns // 10**9)
-            tree[path] = entry._replace(mtime_ns=0 if path == "." else seconds)
+            tree[name] = entry._replace(mtime_ns=0 if name == "." else seconds)
     assert "" == difference(expected, actual)
 
 

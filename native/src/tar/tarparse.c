@@ -248,6 +248,7 @@ static int read_header(struct tar_parser *parser, struct tar_member *member)
         if (result < 0 || was_zero)
             return result;
         was_zero = true;
+        untar->result->has_end = 1;
     }
     if (was_zero || !has_checksum(header) || !parse_header(parser, header, member))
         return tar_damaged(parser, parser->position, TAR_INVALID);

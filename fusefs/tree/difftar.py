@@ -1,0 +1,108 @@
+"""
+`diff.tar` of a layer: its changes as a tar, read at any offset; what is written is applied.
+
+Nothing is computed for a stat: the size is the recorded one where the store can give back the very
+bytes that were applied, else 0 until somebody has opened the file. (spec/tree.md, diff.tar)
+"""
+
+import os
+from typing import TYPE_CHECKING, ClassVar
+
+from holdfs.core.errors import InvalidValue
+from holdfs.core.formats.records import Layer
+from holdfs.fusefs.tree.attributes import DiffTar
+from holdfs.fusefs.tree.diffs import OpenDiff
+from holdfs.fusefs.tree.diffwriter import DiffWriter, apply, check_fillable
+from holdfs.fusefs.tree.handles import Reader, Writer
+from holdfs.fusefs.tree.node import READ_ONLY_MODE, WRITABLE_MODE, File, Stat, Step
+from holdfs.fusefs.tree.view import View
+
+if TYPE_CHECKING:
+    from holdfs.fusefs.tree.objects import ObjectDir
+
+
+class DiffTarFile(File):
+    """The file."""
+
+    __slots__ = ()
+
+    slow: ClassVar[bool] = True
+    slow_open: ClassVar[bool] = True
+    is_long = True
+    parent: "ObjectDir"
+
+    def __init__(self, parent: "ObjectDir", row: DiffTar) -> None:
+        super().__init__(parent, row.name)
+
+    def attributes(self, view: View) -> Stat:
+        layer_id = self.parent.object_id
+        layer: Layer = view.subject("layers", layer_id).record
+        mode = READ_ONLY_MODE if _is_read_only(view, layer_id) else WRITABLE_MODE
+        changed_ns = view.changed_ns("layers", layer_id)
+        path = view.tree.store.layers.tar_split_path(layer_id)
+        if layer.diff_digest and layer.diff_size >= 0 and os.path.exists(path):
+            return Stat(mode, layer.diff_size, changed_ns)
+        size = view.tree.diffs.size(layer_id, _stamp(view, layer_id))
+        return Stat(mode, size or 0, changed_ns, lasting=False)
+
+    def open_reader(self, view: View) -> Reader:
+        layer_id = self.parent.object_id
+        layer: Layer = view.subject("layers", layer_id).record
+        # Else it may be filled through its rootfs at any moment, and no record would tell.
+        is_settled = bool(layer.diff_digest) or _is_read_only(view, layer_id)
+        stamp = _stamp(view, layer_id)
+        return DiffReader(self, view.tree.diffs.open(layer_id, stamp, is_settled=is_settled), view)
+
+    def open_writer(self, view: View, *, truncate: bool, append: bool) -> Writer:
+        layer_id = self.parent.object_id
+        check_fillable(view, layer_id)
+        return DiffWriter(self, view.tree, layer_id, truncate=truncate, append=append)
+
+    def truncate(self, view: View, size: int) -> Step | None:
+        # Cutting alone changes nothing, as for `names`: what is applied can't be taken back.
+        check_fillable(view, self.parent.object_id)
+        if size:
+            raise InvalidValue("a diff can't be cut; what is written is applied as a whole")
+        return None
+
+    def replace_step(self, view: View, content: bytes) -> Step:
+        """Return what applies `content`, as a saver's rename does."""
+        tree, layer_id = view.tree, self.parent.object_id
+        check_fillable(view, layer_id)
+
+        def step() -> None:
+            with open(os.memfd_create("diff.tar"), "wb", buffering=0) as memory:
+                memory.write(content)
+                apply(tree, layer_id, memory.fileno())
+
+        return step
+
+
+class DiffReader:
+    """Reads the diff as it was when it was opened."""
+
+    slow_read = True
+
+    def __init__(self, node: File, diff: OpenDiff, view: View) -> None:
+        self.node = node
+        self._diff = diff
+        self._diffs = view.tree.diffs
+
+    def read(self, view: View, off: int, size: int) -> bytes:
+        return self._diff.read(off, size)
+
+    def close(self) -> None:
+        self._diffs.close(self._diff)
+
+
+def _stamp(view: View, layer_id: str) -> bytes:
+    return view.snapshot.layers.raw(layer_id)
+
+
+def _is_read_only(view: View, layer_id: str) -> bool:
+    snapshot = view.snapshot
+    return bool(
+        snapshot.layers.is_read_only(layer_id)
+        or snapshot.children(layer_id)
+        or snapshot.images_on(layer_id)
+    )
