@@ -18,6 +18,7 @@ from holdfs.core.formats.records import Layer
 #: In an image's flags: its config and manifest are ours.
 DESCRIBED: Final = "holdfs.described"
 MANIFEST: Final = "manifest"
+MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
@@ -36,21 +37,26 @@ def documents(chain: Sequence[Layer], created: str) -> list[tuple[str, bytes]]:
         if not layer.diff_digest:
             break
         known.append(layer)
-    machine = platform.machine()
     config = _encode(
         {
             "created": created,
-            "architecture": _MACHINES.get(machine, machine),
+            "architecture": architecture(platform.machine()),
             "os": "linux",
             "config": {},
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_digest for layer in known]},
             "history": [{"created": created, "created_by": "holdfs"} for _ in known],
         }
     )
-    manifest = _encode(
+    made = manifest(config, [(layer.diff_digest, layer.diff_size) for layer in known])
+    return [(digest(config), config), (MANIFEST, made)]
+
+
+def manifest(config: bytes, layers: Sequence[tuple[str, int]]) -> bytes:
+    """Return the manifest of an image with these uncompressed layers, digest and size each."""
+    return _encode(
         {
             "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": MANIFEST_TYPE,
             "config": {
                 "mediaType": "application/vnd.oci.image.config.v1+json",
                 "digest": digest(config),
@@ -59,14 +65,18 @@ def documents(chain: Sequence[Layer], created: str) -> list[tuple[str, bytes]]:
             "layers": [
                 {
                     "mediaType": "application/vnd.oci.image.layer.v1.tar",
-                    "digest": layer.diff_digest,
-                    "size": layer.diff_size,
+                    "digest": diff_digest,
+                    "size": size,
                 }
-                for layer in known
+                for diff_digest, size in layers
             ],
         }
     )
-    return [(digest(config), config), (MANIFEST, manifest)]
+
+
+def architecture(machine: str) -> str:
+    """Return what image configs call a machine that `uname` calls so."""
+    return _MACHINES.get(machine, machine)
 
 
 def _encode(value: object) -> bytes:

@@ -238,6 +238,16 @@ COMMANDS: Final = (
         min_args=1,
     ),
     Command(
+        "export",
+        code="archives:export_image",
+        summary="Write an image as an OCI archive",
+        synopsis=f"{SYNOPSIS} imageNameOrID",
+        example="export -f alpine.tar alpine",
+        options=(Option("--file", "-f", kind="text", help="Write to file instead of stdout"), JSON),
+        min_args=1,
+        max_args=1,
+    ),
+    Command(
         "gc",
         code="health:gc",
         summary="Remove what interrupted commands left behind",
@@ -247,6 +257,19 @@ COMMANDS: Final = (
         max_args=0,
     ),
     examine("image", "an", "alpine"),
+    Command(
+        "import",
+        code="archives:import_image",
+        summary="Make an image of an OCI layout or archive, or of a docker archive",
+        synopsis=f"{SYNOPSIS} FILE|DIRECTORY|-",
+        example="import -n localhost/alpine:latest alpine.tar",
+        options=(
+            Option("--name", "-n", kind="list", help="Image name, instead of those inside"),
+            JSON,
+        ),
+        min_args=1,
+        max_args=1,
+    ),
     *data_commands("image", "an"),
     *directory_commands("image"),
     Command(
