@@ -33,6 +33,7 @@ from holdfs.fusefs.errnos import answered
 from holdfs.fusefs.handles import OpenDirectory
 from holdfs.fusefs.session import Session
 from holdfs.fusefs.settings import Settings
+from holdfs.fusefs.tree.difftar import DiffReader
 from holdfs.fusefs.tree.encoding import LONGEST
 from holdfs.fusefs.tree.handles import ScratchHandle, Writer, is_writer
 from holdfs.fusefs.tree.node import READ_ONLY_MODE, File, Link, Plan, Stat, Step, refusal
@@ -215,7 +216,9 @@ class Operations(pyfuse3.Operations):
             node = self._session.file(ino)
             node.check(view)
             reader = await self._opened(node, lambda: node.open_reader(view))
-            return _file_info(self._session.files.add(reader))
+            # A layer's diff is large, and read in small pieces too: the kernel then reads ahead.
+            is_lasting = isinstance(reader, DiffReader) and reader.is_lasting
+            return _file_info(self._session.files.add(reader), direct_io=not is_lasting)
         return await self._open_for_writing(ino, flags)
 
     @answered("open", changes=True)
@@ -401,10 +404,10 @@ class Operations(pyfuse3.Operations):
         return value
 
 
-def _file_info(fh: int) -> FileInfo:
+def _file_info(fh: int, *, direct_io: bool = True) -> FileInfo:
     # Direct: the kernel would cut or fill what it reads to the size that it has heard of last, and
     # a value can change between that and the read. A write(2) is one request with its own answer.
-    return FileInfo(fh=fh, direct_io=True, keep_cache=False)
+    return FileInfo(fh=fh, direct_io=direct_io, keep_cache=False)
 
 
 def _known_name(name: bytes) -> str | None:

@@ -5,6 +5,7 @@ Nothing is computed for a stat: the size is the recorded one where the store can
 bytes that were applied, else 0 until somebody has opened the file. (spec/tree.md, diff.tar)
 """
 
+import errno
 import os
 from typing import TYPE_CHECKING, ClassVar
 
@@ -39,9 +40,8 @@ class DiffTarFile(File):
         layer: Layer = view.subject("layers", layer_id).record
         mode = READ_ONLY_MODE if _is_read_only(view, layer_id) else WRITABLE_MODE
         changed_ns = view.changed_ns("layers", layer_id)
-        path = view.tree.store.layers.tar_split_path(layer_id)
-        if layer.diff_digest and layer.diff_size >= 0 and os.path.exists(path):
-            return Stat(mode, layer.diff_size, changed_ns)
+        if (size := _recorded_size(view, layer)) is not None:
+            return Stat(mode, size, changed_ns)
         size = view.tree.diffs.size(layer_id, _stamp(view, layer_id))
         return Stat(mode, size or 0, changed_ns, lasting=False)
 
@@ -51,7 +51,9 @@ class DiffTarFile(File):
         # Else it may be filled through its rootfs at any moment, and no record would tell.
         is_settled = bool(layer.diff_digest) or _is_read_only(view, layer_id)
         stamp = _stamp(view, layer_id)
-        return DiffReader(self, view.tree.diffs.open(layer_id, stamp, is_settled=is_settled), view)
+        diff = view.tree.diffs.open(layer_id, stamp, is_settled=is_settled)
+        is_lasting = diff.segments.size == _recorded_size(view, layer)
+        return DiffReader(self, diff, view, layer if is_lasting else None)
 
     def open_writer(self, view: View, *, truncate: bool, append: bool) -> Writer:
         layer_id = self.parent.object_id
@@ -79,20 +81,44 @@ class DiffTarFile(File):
 
 
 class DiffReader:
-    """Reads the diff as it was when it was opened."""
+    """
+    Reads the diff as it was when it was opened.
+
+    Args:
+        layer: Its record, where that says what the diff is: the kernel may then keep what is read.
+    """
 
     slow_read = True
 
-    def __init__(self, node: File, diff: OpenDiff, view: View) -> None:
+    def __init__(self, node: File, diff: OpenDiff, view: View, layer: Layer | None) -> None:
         self.node = node
         self._diff = diff
         self._diffs = view.tree.diffs
+        self._layer = layer
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether what is read, and the size, stay as they are until the kernel hears of it."""
+        return self._layer is not None
 
     def read(self, view: View, off: int, size: int) -> bytes:
+        if self._layer is not None:
+            # What the kernel keeps is for all handles: none may bring in what is old.
+            now = view.snapshot.layers.get(self._layer.id)
+            if now is not None and now.diff_digest != self._layer.diff_digest:
+                raise OSError(errno.ESTALE, "the layer was filled anew while its diff was read")
         return self._diff.read(off, size)
 
     def close(self) -> None:
         self._diffs.close(self._diff)
+
+
+def _recorded_size(view: View, layer: Layer) -> int | None:
+    """Return the size of the diff where the store can give back what was applied. Looks there."""
+    if not layer.diff_digest or layer.diff_size < 0:
+        return None
+    has_split = os.path.exists(view.tree.store.layers.tar_split_path(layer.id))
+    return layer.diff_size if has_split else None
 
 
 def _stamp(view: View, layer_id: str) -> bytes:

@@ -67,7 +67,9 @@ class AttributeFile(File):
         kind, object_id = self.parent.kind, self.parent.object_id
         is_writable = self.row.is_writable and not view.records(kind).is_read_only(object_id)
         mode = WRITABLE_MODE if is_writable else READ_ONLY_MODE
-        return Stat(mode, size, view.changed_ns(kind, object_id))
+        has_mounts = self.name == "mount-count"
+        changed_ns = (view.mounted_ns if has_mounts else view.changed_ns)(kind, object_id)
+        return Stat(mode, size, changed_ns)
 
     def open_reader(self, view: View) -> Reader:
         return LiveReader(self, view)

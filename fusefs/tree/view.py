@@ -83,13 +83,15 @@ class View:
             names[kind] = _changed_names(kind, self.snapshot, snapshot, one)
             for prefix in {p for name in names[kind] for p in prefixes(name)}:
                 name_stamps[kind, prefix] = now_ns
+        stamps = {**self._stamps, **touched}
         for layer_id in changes.mounts:
             for object_id in (layer_id, *snapshot.containers_on(layer_id)):
+                stamps[_mounted(object_id)] = time.time_ns()
                 touched.setdefault(object_id, time.time_ns())
-        stamps = {**self._stamps, **touched}
         for kind in KINDS:
             for object_id in getattr(changes, kind).removed:
                 stamps.pop(object_id, None)
+                stamps.pop(_mounted(object_id), None)
         view = View(self.tree, snapshot, self._base_ns, stamps, name_stamps)
         return view, News(self, view, changes, frozenset(touched), names)
 
@@ -148,6 +150,11 @@ class View:
         """Return when the object, or who refers to it, last changed: no earlier than in truth."""
         return self._stamps.get(object_id) or self._base_ns[kind]
 
+    def mounted_ns(self, kind: Kind, object_id: str) -> int:
+        """Return when the object last changed or was mounted or unmounted, as `changed_ns`."""
+        # Apart: `tar` reads the link rootfs, which mounts, and warns of directories that change.
+        return max(self._stamps.get(_mounted(object_id), 0), self.changed_ns(kind, object_id))
+
     def names_changed_ns(self, kind: Kind, prefix: str) -> int:
         """Return when a name below this prefix last came or went."""
         return self._name_stamps.get((kind, prefix)) or self._base_ns[kind] or self.started_ns
@@ -203,6 +210,11 @@ class News:
     changes: Changes
     touched: frozenset[str]
     names: Mapping[Kind, frozenset[str]]
+
+
+def _mounted(object_id: str) -> str:
+    """Return the key of the stamp of an object's mounts."""
+    return f"{object_id} mounted"
 
 
 def digests_of(record: Layer | Image) -> tuple[str, ...]:
