@@ -43,3 +43,9 @@ def shop(scene: Scene, root: Path) -> Iterator[Shop]:
     """Give the small store, mounted."""
     with serving(scene.go.graph, scene.go.run_root, root) as daemon:
         yield Shop(scene, daemon)
+
+
+@pytest.fixture
+def loose(shop: Shop) -> Path:
+    """Give the directory of a layer that nobody stands on."""
+    return shop.layers / "loose"

@@ -282,12 +282,12 @@ def test_descriptors_stay_flat(shop: Shop) -> None:
     def use() -> None:
         shop.sh("find . -type f -exec cat {} + >/dev/null; echo x > images/shop/big-data/x")
 
-    use()
     before = len(shop.daemon.fds())
     for _ in range(5):
         use()
 
-    assert before == len(shop.daemon.fds())
+    # Diffs that were read are kept for a moment, with a few descriptors each.
+    eventually(lambda: len(shop.daemon.fds()) <= before, "descriptors stay open")
 
 
 def test_many_clients_at_once_are_served(shop: Shop) -> None:
