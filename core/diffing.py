@@ -34,7 +34,13 @@ class Diffing(Sets):
     """The operations that read what a layer changes."""
 
     def write_diff(
-        self, to: str, output_fd: int, *, from_: str = "", compression: Compression | None = None
+        self,
+        to: str,
+        output_fd: int,
+        *,
+        from_: str = "",
+        compression: Compression | None = None,
+        generate: bool = False,
     ) -> Written:
         """
         Write a layer's diff as a tar stream.
@@ -43,6 +49,7 @@ class Diffing(Sets):
             output_fd: A pipe, socket or file.
             from_: The layer to compare with; "" or an unknown one for the parent.
             compression: NONE, GZIP or ZSTD; None for that of the stream that filled the layer.
+            generate: Pass over the tar-split: what is in the layer now, not what was applied.
 
         Raises:
             LayerNotKnown: There is no layer `to`.
@@ -56,7 +63,7 @@ class Diffing(Sets):
         layer, other = self._pair(to, from_)
         chosen = Compression(layer.compression) if compression is None else compression
         with ExitStack() as stack:
-            split_fd = self._open_split(stack, layer, other)
+            split_fd = None if generate else self._open_split(stack, layer, other)
             if split_fd is None:
                 return tar_from_diff(
                     self._compared(stack, layer, other), output_fd, compression=chosen
