@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfs.drivers.base import DriverError, IdMap
-from holdfs.drivers.copytree import copy_tree
 from holdfs.drivers.directories import DirectoryDriver, check_name
 from holdfs.drivers.imagestores import parse_image_stores
 from holdfs.drivers.mountinfo import mounts_below
 from holdfs.drivers.options import parse_bool, parse_options, refused_option, unknown_option
 from holdfs.drivers.owners import map_root
 from holdfs.native import mount as sys
+from holdfs.native.about import about
 from holdfs.native.remove import remove_tree
 
 
@@ -93,7 +93,7 @@ class VfsDriver(DirectoryDriver):
         os.mkdir(directory, 0o555)
         try:
             if parent:
-                copy_tree(parent, directory, ignore_chown_errors=self.ignore_chown_errors)
+                self._copy(parent, directory)
             elif owner != (os.geteuid(), os.getegid()):
                 self._chown(directory, owner)
         except BaseException:
@@ -104,8 +104,24 @@ class VfsDriver(DirectoryDriver):
         """Make a copy of the parent to unpack in."""
         os.mkdir(staged, 0o555)
         if parent_id:
-            parent = self._directory(parent_id)
-            copy_tree(parent, staged, ignore_chown_errors=self.ignore_chown_errors)
+            self._copy(self._directory(parent_id), staged)
+
+    def _copy(self, source: str, target: str) -> None:
+        """Make an empty directory equal to another, itself included."""
+        # Here: the engine's libraries are loaded by those who copy, not by those who list.
+        from holdfs.native.copytree import copy_tree
+
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with about(target):
+            source_fd = os.open(source, flags)
+            try:
+                target_fd = os.open(target, flags)
+                try:
+                    copy_tree(source_fd, target_fd, ignore_chown_errors=self.ignore_chown_errors)
+                finally:
+                    os.close(target_fd)
+            finally:
+                os.close(source_fd)
 
     def _chown(self, directory: str, owner: tuple[int, int]) -> None:
         try:

@@ -238,7 +238,7 @@ static int change_entries(struct walk *walk, int dir_fd, struct names *below)
     size_t length = walk->length;
     struct dirent *entry;
     struct stat before;
-    int result = 0, relinked = 0, is_directory;
+    int result = 0, relinked = 0, is_directory = 0;
     /* Reading has a position, and closes its descriptor: one of its own. */
     int read_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = read_fd < 0 ? NULL : fdopendir(read_fd);
