@@ -6,6 +6,8 @@ from holdfs.core.cli import failure, output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from holdfs.core.cli.options import Given
     from holdfs.core.store import Store
 
@@ -49,16 +51,7 @@ def unmount(store: Store, given: Given, arguments: list[str]) -> int:
         except Exception as error:
             problem = failure.expected_words(error)
         results.append((ref, problem))
-    if given.flag("json"):
-        documents = (
-            output.json_object((("id", ref), ("error", problem))) for ref, problem in results
-        )
-        output.out(f"[{','.join(documents)}]\n")
-    else:
-        for ref, problem in results:
-            if problem:
-                output.err(f"{problem} while unmounting {ref}\n")
-    return 1 if any(problem for _, problem in results) else 0
+    return _report(given, results, "while unmounting {}")
 
 
 def _unmount_one(store: Store, ref: str, force: bool) -> None:
@@ -91,6 +84,11 @@ def mounted(store: Store, given: Given, arguments: list[str]) -> int:
         except Exception as error:
             problem = failure.expected_words(error)
         results.append((ref, problem))
+    return _report(given, results, "checking if {} is mounted")
+
+
+def _report(given: Given, results: Sequence[tuple[str, str]], doing: str) -> int:
+    """Say what failed of each argument, and return the exit status."""
     if given.flag("json"):
         documents = (
             output.json_object((("id", ref), ("error", problem))) for ref, problem in results
@@ -99,5 +97,5 @@ def mounted(store: Store, given: Given, arguments: list[str]) -> int:
     else:
         for ref, problem in results:
             if problem:
-                output.err(f"{problem} checking if {ref} is mounted\n")
+                output.err(f"{problem} {doing.format(ref)}\n")
     return 1 if any(problem for _, problem in results) else 0
