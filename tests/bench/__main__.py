@@ -5,12 +5,22 @@ Measures the rows asked for, or all, prints them as they come and writes tests/b
 QUICK takes fewer samples and writes nothing: its figures are for whoever is at work on a row.
 """
 
+import pkgutil
 import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
 
-from tests.bench import report, rows_mount
+import tests.bench
+from tests.bench import report
 from tests.bench.measure import Row
 
-ROWS = {**rows_mount.ROWS}
+#: What every module `rows_*` measures: a row's name, and what yields its lines for so many pairs.
+ROWS: dict[str, Callable[[int], Iterator[Row]]] = {
+    name: measure
+    for module in pkgutil.iter_modules(tests.bench.__path__)
+    if module.name.startswith("rows_")
+    for name, measure in import_module(f"tests.bench.{module.name}").ROWS.items()
+}
 _PAIRS = 9
 _QUICK_PAIRS = 3
 
