@@ -12,6 +12,7 @@ to be kept by the kernel.
 
 import errno
 import os
+import select
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -21,6 +22,7 @@ from pyfuse3 import (
     EntryAttributes,
     FileInfo,
     FUSEError,
+    PollHandle,
     ReaddirToken,
     RequestContext,
     SetattrFields,
@@ -29,12 +31,14 @@ from pyfuse3 import (
 
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.store import Store
+from holdfs.fusefs.attrs import statfs_reply
 from holdfs.fusefs.errnos import answered
 from holdfs.fusefs.handles import OpenDirectory
 from holdfs.fusefs.session import Session
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.difftar import DiffReader
 from holdfs.fusefs.tree.encoding import LONGEST
+from holdfs.fusefs.tree.eventsfile import EventsReader
 from holdfs.fusefs.tree.handles import ScratchHandle, Writer, is_writer
 from holdfs.fusefs.tree.node import READ_ONLY_MODE, File, Link, Plan, Stat, Step, refusal
 from holdfs.fusefs.tree.tree import Automount
@@ -43,6 +47,9 @@ from holdfs.fusefs.tree.view import News
 T = TypeVar("T")
 
 _XATTR_PREFIX: Final = "user.holdfs."
+_READABLE: Final = select.POLLIN | select.POLLRDNORM
+#: What the kernel itself says of a file that has no poll.
+_ALWAYS_READY: Final = _READABLE | select.POLLOUT | select.POLLWRNORM
 #: Attributes of an entry that is listed although it can't be read.
 _UNREADABLE: Final = Stat(READ_ONLY_MODE, 0, 0, lasting=False)
 
@@ -323,8 +330,22 @@ class Operations(pyfuse3.Operations):
         finally:
             self._close(fh)
 
+    @answered("poll")
+    async def poll(
+        self, ino: int, fh: int, poll_handle: PollHandle | None, ctx: RequestContext
+    ) -> int:
+        opened = self._session.files.get(fh)
+        if not isinstance(opened, EventsReader):
+            return _ALWAYS_READY
+        if opened.is_ready:
+            return _READABLE
+        if poll_handle is not None:
+            self._session.pollers[fh] = poll_handle.notify
+        return 0
+
     def _close(self, fh: int) -> None:
         opened = self._session.files.remove(fh)
+        self._session.pollers.pop(fh, None)
         opened.close()
         if is_writer(opened) and self._session.writers.get(opened.node.ino) is opened:
             del self._session.writers[opened.node.ino]
@@ -384,11 +405,7 @@ class Operations(pyfuse3.Operations):
     async def statfs(self, ctx: RequestContext) -> StatvfsData:
         session = self._session
         found = await trio.to_thread.run_sync(session.tree.statfs, limiter=session.disk_threads)
-        reply = StatvfsData()
-        for field in _STATFS_FIELDS:
-            setattr(reply, field, getattr(found, field))
-        reply.f_namemax = LONGEST
-        return reply
+        return statfs_reply(found)
 
     @answered("getxattr")
     async def getxattr(self, ino: int, name: bytes, ctx: RequestContext) -> bytes:
@@ -429,13 +446,3 @@ def _new_name(name: bytes) -> str:
 
 
 _DOTS_MODE: Final = 0o040555
-_STATFS_FIELDS: Final = (
-    "f_bsize",
-    "f_frsize",
-    "f_blocks",
-    "f_bfree",
-    "f_bavail",
-    "f_files",
-    "f_ffree",
-    "f_favail",
-)

@@ -53,6 +53,8 @@ class Session:
         self.directories: Handles[OpenDirectory] = Handles()
         #: The handle that was last opened for writing, by inode: it tells the size meanwhile.
         self.writers: dict[int, Writer] = {}
+        #: By file handle whom to wake when `events` grows, once each.
+        self.pollers: dict[int, Callable[[], None]] = {}
         self._attributes = Attributes(settings)
         # Apart, since work that waits for a lock must not take the threads of work that does not.
         self._store_threads = trio.CapacityLimiter(8)
@@ -106,7 +108,7 @@ class Session:
         news = await trio.to_thread.run_sync(self.tree.load, limiter=self._load_thread)
         if news is None:
             return
-        self.tree.note(news)
+        self._note(news)
         if not self._is_strict:
             nodes = invalidate.stale_nodes(self.inodes, news)
             await trio.to_thread.run_sync(
@@ -126,11 +128,19 @@ class Session:
         """Tell the kernel what our own change shows in, inline, before the reply goes out."""
         if news is None:
             return
-        self.tree.note(news)
+        self._note(news)
         if not self._is_strict:
             nodes = invalidate.stale_nodes(self.inodes, news)
             invalidate.invalidate_attributes(nodes)
             invalidate.invalidate_entries(nodes, self.tree.view)
+
+    def _note(self, news: News) -> None:
+        self.tree.note(news)
+        if self.pollers:
+            # They ask again, and again if it was a change that `events` has no line for.
+            pollers, self.pollers = self.pollers, {}
+            for wake in pollers.values():
+                wake()
 
     def threads_of(self, node: Node) -> trio.CapacityLimiter:
         """Return where the work on an open file of this node runs, if it has to be a thread."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from holdfs.fusefs.tree.cheatsheet import TEXT
 from holdfs.fusefs.tree.collection import Collection
+from holdfs.fusefs.tree.eventsfile import EventsFile
 from holdfs.fusefs.tree.handles import FrozenReader, LiveReader, Reader
 from holdfs.fusefs.tree.node import (
     KINDS,
@@ -121,6 +122,7 @@ def _status(view: View) -> bytes:
 
 _FILES: Mapping[str, Callable[[Root, str], File]] = {
     "status": StatusFile,
+    "events": EventsFile,
     "errors": ErrorsFile,
     "README": ReadmeFile,
 }

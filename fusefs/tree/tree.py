@@ -3,6 +3,7 @@ One mounted tree: the store it shows, and what lives in the mount alone.
 
     Tree ── view ──► the store at one moment, replaced whole when it changes
          ├─ refusals                the lines of `errors`
+         ├─ events                  the lines of `events`
          ├─ hidden                  unlinked entries, ten seconds long
          ├─ made                    by-name directories with no name in them
          ├─ held                    links that `ln -f` makes to rename them over others
@@ -11,7 +12,7 @@ One mounted tree: the store it shows, and what lives in the mount alone.
          ├─ diffs                   diffs that are being read, shared by their readers
          └─ usages                  what layers were found to hold
 
-All of it is touched on the loop only, but for `load`, `items`, `diffs` and `usages`,
+All of it is touched on the loop only, but for `load`, `events`, `items`, `diffs` and `usages`,
 which are for threads.
 """
 
@@ -24,6 +25,7 @@ from typing import Protocol
 
 from holdfs.core.store import Store
 from holdfs.core.usage import Usages
+from holdfs.fusefs.events import EventLog
 from holdfs.fusefs.scratch import ScratchFiles
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.diffs import Diffs
@@ -73,7 +75,9 @@ class Tree:
         self.diffs = Diffs(store, clock)
         self.usages = Usages(store)
         self._loading = threading.Lock()
-        self.view = View.first(self, store.snapshot())
+        snapshot = store.snapshot()
+        self.events = EventLog(snapshot)
+        self.view = View.first(self, snapshot)
 
     def load(self) -> News | None:
         """
@@ -87,6 +91,7 @@ class Tree:
             if snapshot is old.snapshot:
                 return None
             self.view, news = old.follow(snapshot)
+            self.events.note(old.snapshot, snapshot, news.changes)
             return news
 
     def note(self, news: News) -> None:
