@@ -92,7 +92,7 @@ class Operations(pyfuse3.Operations):
         view = await self._session.view()
         directory = self._session.directory(parent_ino)
         text = _known_name(name)
-        node = directory.lookup(view, text) if text is not None else None
+        node = await self._session.find(directory, view, text) if text is not None else None
         return await self._session.enter(node, view, "")
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
@@ -358,7 +358,8 @@ class Operations(pyfuse3.Operations):
         view = await self._session.view()
         node = self._session.directory(ino)
         node.check(view)
-        return self._session.directories.add(OpenDirectory(node, view, node.names(view)))
+        names = await self._session.names(node, view)
+        return self._session.directories.add(OpenDirectory(node, view, names))
 
     @answered("readdir")
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
@@ -366,7 +367,7 @@ class Operations(pyfuse3.Operations):
         if start_id == 0 and opened.has_begun:
             # rewinddir: what is there now.
             opened.view = await self._session.view()
-            opened.names = opened.node.names(opened.view)
+            opened.names = await self._session.names(opened.node, opened.view)
         opened.has_begun = True
         node, view, names = opened.node, opened.view, opened.names
         for offset, dots in enumerate((node, node.parent)):
@@ -376,7 +377,7 @@ class Operations(pyfuse3.Operations):
                 if not pyfuse3.readdir_reply(token, b"." * (offset + 1), reply, offset + 1):
                     return
         for at in range(max(start_id - 2, 0), len(names)):
-            entry = node.lookup(view, names[at])
+            entry = await self._session.find(node, view, names[at])
             if entry is None:
                 continue  # hidden since opendir
             try:
@@ -403,9 +404,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("statfs")
     async def statfs(self, ctx: RequestContext) -> StatvfsData:
-        session = self._session
-        found = await trio.to_thread.run_sync(session.tree.statfs, limiter=session.disk_threads)
-        return statfs_reply(found)
+        return statfs_reply(await self._session.on_disk(self._session.tree.statfs))
 
     @answered("getxattr")
     async def getxattr(self, ino: int, name: bytes, ctx: RequestContext) -> bytes:

@@ -212,10 +212,26 @@ class Session:
             raise refusal(errno.EINVAL, "no file that can be opened")
         return node
 
+    async def on_disk(self, read: Callable[..., T], *args: object) -> T:
+        """Return what a function gives that reads the disk, in a thread."""
+        return await trio.to_thread.run_sync(read, *args, limiter=self.disk_threads)
+
+    async def find(self, directory: Directory, view: View, name: str) -> Node | None:
+        """Return the entry of this name, None if there is none."""
+        if directory.slow_lookup:
+            return await self.on_disk(directory.lookup, view, name)
+        return directory.lookup(view, name)
+
+    async def names(self, directory: Directory, view: View) -> Sequence[str]:
+        """Return what a listing of the directory shows."""
+        if directory.slow_lookup:
+            return await self.on_disk(directory.names, view)
+        return directory.names(view)
+
     async def stat(self, node: Node, view: View) -> Stat:
         """Return a node's attributes, with the size of what is being written."""
         if node.slow:
-            stat = await trio.to_thread.run_sync(node.attributes, view, limiter=self.disk_threads)
+            stat = await self.on_disk(node.attributes, view)
         else:
             stat = node.attributes(view)
         writer = self.writers.get(node.ino)

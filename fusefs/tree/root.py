@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+from holdfs.fusefs.tree import ocilayout
 from holdfs.fusefs.tree.cheatsheet import TEXT
 from holdfs.fusefs.tree.collection import Collection
 from holdfs.fusefs.tree.eventsfile import EventsFile
@@ -60,6 +61,8 @@ class Root(Directory):
         for kind in KINDS:
             if name == kind:
                 return Collection(self, kind)
+        if name == ocilayout.DIRECTORY:
+            return ocilayout.LayoutsDir(self, name)
         make = _FILES.get(name)
         return None if make is None else make(self, name)
 

@@ -10,10 +10,11 @@ One mounted tree: the store it shows, and what lives in the mount alone.
          ├─ scratch                 files of editors and savers
          ├─ items                   big-data items that are open for writing
          ├─ diffs                   diffs that are being read, shared by their readers
+         ├─ layouts                 images as OCI layouts
          └─ usages                  what layers were found to hold
 
-All of it is touched on the loop only, but for `load`, `events`, `items`, `diffs` and `usages`,
-which are for threads.
+All of it is touched on the loop only, but for `load`, `events`, `items`, `diffs`,
+`layouts` and `usages`, which are for threads.
 """
 
 import errno
@@ -34,6 +35,7 @@ from holdfs.fusefs.tree.hidden import Hidden
 from holdfs.fusefs.tree.itemwriter import OpenItems
 from holdfs.fusefs.tree.madedirs import MadeDirectories
 from holdfs.fusefs.tree.node import KINDS
+from holdfs.fusefs.tree.ocilayout import Layouts
 from holdfs.fusefs.tree.refusals import Refusals
 from holdfs.fusefs.tree.view import News, View
 
@@ -73,6 +75,7 @@ class Tree:
         self.scratch = ScratchFiles(clock)
         self.items = OpenItems()
         self.diffs = Diffs(store, clock)
+        self.layouts = Layouts(store)
         self.usages = Usages(store)
         self._loading = threading.Lock()
         snapshot = store.snapshot()
