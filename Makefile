@@ -3,7 +3,8 @@
 #   make install   holdfs and holdctl in .venv/bin
 #   make demo      shows a store as a tree and leaves it mounted
 #   make test      all checks and tests, with the real tools
-#   make faults    every operation, killed or failing at each of its system calls (some minutes)
+#   make faults    every operation, killed or failing at each of its system calls, and whole
+#                  systems as layers (half an hour)
 #   make lint      the formatter, the linter and the type checker
 #   make bench     how fast it is, against the real tools
 
@@ -17,7 +18,7 @@ PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-d
 	ca-certificates
 DEMO_PACKAGES := busybox-static
 PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun btrfs-progs xfsprogs \
-	e2fsprogs faketime busybox-static vim zstd libglib2.0-bin fuse-overlayfs
+	e2fsprogs faketime busybox-static vim zstd debootstrap libglib2.0-bin fuse-overlayfs
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.
@@ -46,7 +47,7 @@ test: dev
 
 faults: PACKAGES += $(PEER_PACKAGES)
 faults: dev
-	$(BIN)/python -m pytest -m "" tests/faults
+	$(BIN)/python -m pytest -m "" tests/faults tests/differential/test_content_real.py
 
 lint: dev
 	$(BIN)/ruff format --check
