@@ -213,5 +213,8 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "umoci": _tool("umoci", "--version"),
     "busybox": _tool("busybox", "true"),
     "vim": _tool("vim", "--version"),
+    "nano": _tool("nano", "--version"),
+    "rsync": _tool("rsync", "--version"),
+    "mc": _tool("mc", "--version"),
     "gio": _tool("gio", "version"),
 }
