@@ -19,7 +19,7 @@ PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-d
 DEMO_PACKAGES := busybox-static
 PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun fuse-overlayfs \
 	btrfs-progs xfsprogs e2fsprogs \
-	faketime busybox-static zstd debootstrap \
+	faketime busybox-static bzip2 xz-utils zstd debootstrap \
 	vim nano rsync mc libglib2.0-bin
 
 DEMO_MOUNT := /mnt/holdfs
