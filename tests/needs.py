@@ -212,6 +212,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "skopeo": _tool("skopeo", "--version"),
     "umoci": _tool("umoci", "--version"),
     "busybox": _tool("busybox", "true"),
+    "debootstrap": _tool("debootstrap", "--version"),
     "vim": _tool("vim", "--version"),
     "nano": _tool("nano", "--version"),
     "rsync": _tool("rsync", "--version"),
