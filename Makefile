@@ -17,7 +17,7 @@ PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-d
 	ca-certificates
 DEMO_PACKAGES := busybox-static
 PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun btrfs-progs xfsprogs \
-	e2fsprogs faketime busybox-static vim libglib2.0-bin fuse-overlayfs
+	e2fsprogs faketime busybox-static vim zstd libglib2.0-bin fuse-overlayfs
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.

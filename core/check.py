@@ -10,18 +10,11 @@ Looking for what is damaged in a store; nothing is changed. Source: spec 10.11, 
 A problem is a line in the words of the Go tools.
 """
 
-import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from holdfs.core import unrecorded
-from holdfs.core.bigdata import item_path
-from holdfs.core.errors import InvalidBigDataName
-from holdfs.core.formats.records import Container, Image, Layer
+from holdfs.core import quickcheck, unrecorded
 from holdfs.core.layercheck import LayerCheck
-from holdfs.core.reading import Records
 from holdfs.core.snapshot import Snapshot
 from holdfs.core.store import Store
 
@@ -129,20 +122,13 @@ def _check_layers(
         read_only = snapshot.layers.is_read_only(layer_id)
         problems = report.read_only_layers if read_only else report.layers
         prefix = "read-only layer" if read_only else "layer"
-        directory = snapshot.layers.data_dir(layer_id)
-        missing = (
-            f'{prefix} {layer_id}: data item "{key}": layer data item is missing'
-            for key, path in _items(directory, layer)
-            if not os.path.isfile(path)
-        )
-        _note(problems, layer_id, *missing)
+        _note(problems, layer_id, *quickcheck.missing_items(snapshot.layers, layer))
         _note(
             problems,
             layer_id,
             *(f"{prefix} {layer_id}: {said}" for said in layers.problems(layer_id)),
         )
-        if layer.parent and layer.parent not in snapshot.layers:
-            _note(problems, layer_id, f"{prefix} {layer.parent}: layer is missing")
+        _note(problems, layer_id, *quickcheck.missing_parent(snapshot, layer))
         is_old = snapshot.layers.created_ns(layer_id) < oldest_ns
         if layer_id not in used and is_old and not read_only:
             _note(
@@ -174,48 +160,20 @@ def _check_images(store: Store, snapshot: Snapshot, report: Report) -> None:
         image = snapshot.images.one(image_id)
         read_only = snapshot.images.is_read_only(image_id)
         problems = report.read_only_images if read_only else report.images
-        prefix = "read-only image" if read_only else "image"
+        _note(problems, image_id, *quickcheck.missing_layers(snapshot, image))
         for layer_id in filter(None, (image.layer, *image.mapped_layers)):
-            if layer_id not in snapshot.layers:
-                missing = f"{prefix} {image_id}: layer {layer_id}: image layer is missing"
-                _note(problems, image_id, missing)
             for below in reversed(snapshot.chain(layer_id)):
                 _note(problems, image_id, *report.layers.get(below, ()))
                 _note(problems, image_id, *report.read_only_layers.get(below, ()))
-        _note(problems, image_id, *_wrong_items(snapshot.images, image, "image", prefix))
+        _note(problems, image_id, *quickcheck.wrong_items(snapshot.images, image))
 
 
 def _check_containers(store: Store, snapshot: Snapshot, report: Report) -> None:
     for container_id in snapshot.containers:
         container = snapshot.containers.one(container_id)
+        _note(report.containers, container_id, *quickcheck.missing_image(snapshot, container))
         if container.image:
-            if container.image not in snapshot.images:
-                missing = f"image {container.image}: image missing"
-                _note(report.containers, container_id, missing)
             for found in (report.images, report.read_only_images):
                 _note(report.containers, container_id, *found.get(container.image, ()))
-        wrong = _wrong_items(snapshot.containers, container, "container", "container")
+        wrong = quickcheck.wrong_items(snapshot.containers, container)
         _note(report.containers, container_id, *wrong)
-
-
-def _wrong_items(
-    records: Records[Any], record: Image | Container, kind: str, prefix: str
-) -> Iterator[str]:
-    for key, path in _items(records.data_dir(record.id), record):
-        item = f'{prefix} {record.id}: data item "{key}": {kind} data item'
-        try:
-            size = os.stat(path).st_size
-        except FileNotFoundError:
-            yield f"{item} is missing"
-            continue
-        if size != record.big_data_sizes.get(key, size):
-            yield f"{item} has incorrect size"
-
-
-def _items(directory: str, record: Layer | Image | Container) -> Iterator[tuple[str, str]]:
-    """Yield key and path of each data item."""
-    for key in record.big_data_names:
-        try:
-            yield key, item_path(directory, record.id, key)
-        except InvalidBigDataName:
-            yield key, ""

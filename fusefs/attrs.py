@@ -1,9 +1,13 @@
 """Attributes in the form that the kernel wants."""
 
+import os
+from typing import Final
+
 import pyfuse3
-from pyfuse3 import EntryAttributes, InodeT
+from pyfuse3 import EntryAttributes, InodeT, StatvfsData
 
 from holdfs.fusefs.settings import Settings
+from holdfs.fusefs.tree.encoding import LONGEST
 from holdfs.fusefs.tree.node import Stat
 
 #: What the kernel is told of one inode, for modules that do not speak to libfuse.
@@ -39,3 +43,24 @@ class Attributes:
         attributes.st_ctime_ns = stat.mtime_ns
         attributes.st_atime_ns = stat.mtime_ns
         return attributes
+
+
+_STATFS_FIELDS: Final = (
+    "f_bsize",
+    "f_frsize",
+    "f_blocks",
+    "f_bfree",
+    "f_bavail",
+    "f_files",
+    "f_ffree",
+    "f_favail",
+)
+
+
+def statfs_reply(found: os.statvfs_result) -> StatvfsData:
+    """Return what statfs(2) answers, from what the graph root's file system says of itself."""
+    reply = StatvfsData()
+    for field in _STATFS_FIELDS:
+        setattr(reply, field, getattr(found, field))
+    reply.f_namemax = LONGEST
+    return reply
