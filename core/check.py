@@ -1,8 +1,8 @@
 """
 Looking for what is damaged in a store; nothing is changed. Source: spec 10.11, cli 6.15.
 
-    layer       data items there · gives its stream again · can be mounted · parent there ·
-                used by somebody, or young
+    layer       data items there · gives its stream again · can be mounted · its tree is what
+                the streams say (core.layercheck) · parent there · used by somebody, or young
     driver      no layer without a record
     image       layers there · data items there, of the recorded size · no problem of its layers
     container   image there · data items likewise · no problem of its image
@@ -10,27 +10,17 @@ Looking for what is damaged in a store; nothing is changed. Source: spec 10.11, 
 A problem is a line in the words of the Go tools.
 """
 
-import hashlib
-import os
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
 from holdfs.core import quickcheck, unrecorded
-from holdfs.core.errors import StoreError
-from holdfs.core.formats.records import Layer
+from holdfs.core.layercheck import LayerCheck
 from holdfs.core.snapshot import Snapshot
 from holdfs.core.store import Store
-from holdfs.drivers.base import DriverError
-from holdfs.native import mount as sys
 
 #: Problems by the ID of what has them.
 Problems = dict[str, list[str]]
 
-_CHUNK: Final = 1 << 20
 DEFAULT_MAX_AGE_NS = 24 * 3600 * 1_000_000_000
 
 
@@ -62,12 +52,29 @@ class Report:
         )
 
 
-def check(store: Store, *, max_age_ns: int = DEFAULT_MAX_AGE_NS) -> Report:
+@dataclass(slots=True)
+class Progress:
+    """How far a running check has come, to be looked at from another thread."""
+
+    layers: int = 0
+    #: Layers that there are; 0 before that is known.
+    total: int = 0
+
+
+def check(
+    store: Store,
+    *,
+    max_age_ns: int = DEFAULT_MAX_AGE_NS,
+    contents: bool = True,
+    progress: Progress | None = None,
+) -> Report:
     """
     Look at everything in the store and return what is wrong.
 
     Args:
         max_age_ns: Layers that nobody uses are a problem once they are older.
+        contents: See that the trees are what the streams' headers describe: the long part.
+        progress: Is filled meanwhile.
 
     Raises:
         StoreDamaged: Records can't be told, so nobody can say what is missing.
@@ -79,7 +86,8 @@ def check(store: Store, *, max_age_ns: int = DEFAULT_MAX_AGE_NS) -> Report:
             records.check()
         lost = tuple(unrecorded.found(store, snapshot.layers))
     report = Report(unrecorded=lost)
-    _check_layers(store, snapshot, report, max_age_ns)
+    with LayerCheck(store, snapshot, contents=contents) as layers:
+        _check_layers(layers, snapshot, report, max_age_ns, progress or Progress())
     for layer_id in lost:
         _note(
             report.layers,
@@ -99,8 +107,15 @@ def _note(problems: Problems, record_id: str, *lines: str) -> None:
 # -- layers ------------------------------------------------------------------------------------
 
 
-def _check_layers(store: Store, snapshot: Snapshot, report: Report, max_age_ns: int) -> None:
+def _check_layers(
+    layers: LayerCheck,
+    snapshot: Snapshot,
+    report: Report,
+    max_age_ns: int,
+    progress: Progress,
+) -> None:
     used = _used_layers(snapshot)
+    progress.total = len(snapshot.layers)
     oldest_ns = time.time_ns() - max_age_ns
     for layer_id in snapshot.layers:
         layer = snapshot.layers.one(layer_id)
@@ -108,8 +123,11 @@ def _check_layers(store: Store, snapshot: Snapshot, report: Report, max_age_ns: 
         problems = report.read_only_layers if read_only else report.layers
         prefix = "read-only layer" if read_only else "layer"
         _note(problems, layer_id, *quickcheck.missing_items(snapshot.layers, layer))
-        _note(problems, layer_id, *_stream_problems(store, layer, prefix))
-        _note(problems, layer_id, *_mount_problem(store, layer_id, prefix))
+        _note(
+            problems,
+            layer_id,
+            *(f"{prefix} {layer_id}: {said}" for said in layers.problems(layer_id)),
+        )
         _note(problems, layer_id, *quickcheck.missing_parent(snapshot, layer))
         is_old = snapshot.layers.created_ns(layer_id) < oldest_ns
         if layer_id not in used and is_old and not read_only:
@@ -118,6 +136,7 @@ def _check_layers(store: Store, snapshot: Snapshot, report: Report, max_age_ns: 
                 layer_id,
                 f"layer {layer_id}: layer not referenced by any images or containers",
             )
+        progress.layers += 1
 
 
 def _used_layers(snapshot: Snapshot) -> set[str]:
@@ -131,73 +150,6 @@ def _used_layers(snapshot: Snapshot) -> set[str]:
             used.add(layer_id)
             layer_id = snapshot.layers.head(layer_id).parent
     return used
-
-
-def _stream_problems(store: Store, layer: Layer, prefix: str) -> Iterator[str]:
-    """Write the layer's diff anew, and see that it is the stream that filled the layer."""
-    if not layer.diff_digest:
-        return
-    from holdfs.native.untar import Compression
-
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    failures: list[OSError | StoreError | DriverError] = []
-
-    def write() -> None:
-        try:
-            store.write_diff(layer.id, writer, compression=Compression.NONE)
-        except (OSError, StoreError, DriverError) as failure:
-            failures.append(failure)
-        finally:
-            os.close(writer)
-
-    thread = threading.Thread(target=write, name="diff")
-    thread.start()
-    algorithm, _, expected = layer.diff_digest.partition(":")
-    found = hashlib.new(algorithm)
-    size = 0
-    with open(reader, "rb", buffering=0) as stream:
-        while chunk := stream.read(_CHUNK):
-            found.update(chunk)
-            size += len(chunk)
-    thread.join()
-    if failures:
-        reason = _reason(failures[0])
-        # Contract: both lines. The first is what whoever read the stream to its end found.
-        yield f"{prefix} {layer.id}: consume any trailer after the EOF marker: {reason}"
-        yield f"{prefix} {layer.id}: {reason}"
-        return
-    if found.hexdigest() != expected:
-        yield f"{prefix} {layer.id}: layer content incorrect digest"
-    if size != layer.diff_size:
-        yield (
-            f"{prefix} {layer.id}: read {size} bytes instead of {layer.diff_size} bytes: "
-            "layer content incorrect size"
-        )
-
-
-def _reason(failure: OSError | StoreError | DriverError) -> str:
-    if not isinstance(failure, OSError):
-        return failure.words
-    if failure.filename is None:
-        return failure.strerror or str(failure)
-    return f"open {failure.filename}: {(failure.strerror or '').lower()}"
-
-
-def _mount_problem(store: Store, layer_id: str, prefix: str) -> Iterator[str]:
-    """Mount a view of our own: no count tells of it, and the layer's own place stays free."""
-    target = tempfile.mkdtemp(prefix="check-", dir=store.run_root)
-    try:
-        try:
-            store.driver.mount_view(layer_id, target)
-        except DriverError as error:
-            yield f"{prefix} {layer_id}: {error.words}"
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            yield f"{prefix} {layer_id}: mounting {error.filename or layer_id}: {reason}"
-        else:
-            sys.umount(target)
-    finally:
-        os.rmdir(target)
 
 
 # -- images and containers ---------------------------------------------------------------------
