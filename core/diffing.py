@@ -23,7 +23,7 @@ from holdfs.core.sets import Sets
 from holdfs.drivers.base import WhiteoutStyle
 
 if TYPE_CHECKING:
-    from holdfs.native.tarout import Segments, Written
+    from holdfs.native.tarout import OutProgress, Segments, Written
     from holdfs.native.treediff import Change, DiffOf
     from holdfs.native.untar import Compression, IdRange
 
@@ -41,6 +41,7 @@ class Diffing(Sets):
         from_: str = "",
         compression: Compression | None = None,
         generate: bool = False,
+        progress: OutProgress | None = None,
     ) -> Written:
         """
         Write a layer's diff as a tar stream.
@@ -50,6 +51,7 @@ class Diffing(Sets):
             from_: The layer to compare with; "" or an unknown one for the parent.
             compression: NONE, GZIP or ZSTD; None for that of the stream that filled the layer.
             generate: Pass over the tar-split: what is in the layer now, not what was applied.
+            progress: Is filled meanwhile.
 
         Raises:
             LayerNotKnown: There is no layer `to`.
@@ -65,11 +67,12 @@ class Diffing(Sets):
         with ExitStack() as stack:
             split_fd = None if generate else self._open_split(stack, layer, other)
             if split_fd is None:
-                return tar_from_diff(
-                    self._compared(stack, layer, other), output_fd, compression=chosen
-                )
+                compared = self._compared(stack, layer, other)
+                return tar_from_diff(compared, output_fd, compression=chosen, progress=progress)
             directory_fds = self._open_all(stack, self.driver.lookup_dirs(layer.id))
-            return tar_from_split(split_fd, directory_fds, output_fd, compression=chosen)
+            return tar_from_split(
+                split_fd, directory_fds, output_fd, compression=chosen, progress=progress
+            )
 
     def open_diff(self, to: str) -> Segments:
         """

@@ -239,11 +239,15 @@ COMMANDS: Final = (
     ),
     Command(
         "export",
-        code="archives:export_image",
-        summary="Write an image as an OCI archive",
+        code="archives:export",
+        summary="Write an image as an OCI archive or directory",
         synopsis=f"{SYNOPSIS} imageNameOrID",
         example="export -f alpine.tar alpine",
-        options=(Option("--file", "-f", kind="text", help="Write to file instead of stdout"), JSON),
+        options=(
+            Option("--directory", "-d", kind="text", help="Write a new directory instead"),
+            Option("--file", "-f", kind="text", help="Write to file instead of stdout"),
+            JSON,
+        ),
         min_args=1,
         max_args=1,
     ),
