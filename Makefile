@@ -17,8 +17,10 @@ PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-d
 	libisal-dev libssl-dev libzstd-dev liblzma-dev libbz2-dev \
 	ca-certificates
 DEMO_PACKAGES := busybox-static
-PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun btrfs-progs xfsprogs \
-	e2fsprogs faketime busybox-static vim libglib2.0-bin fuse-overlayfs debootstrap zstd
+PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun fuse-overlayfs \
+	btrfs-progs xfsprogs e2fsprogs \
+	faketime busybox-static bzip2 xz-utils zstd debootstrap \
+	vim nano rsync mc libglib2.0-bin
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.

@@ -214,5 +214,8 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "busybox": _tool("busybox", "true"),
     "debootstrap": _tool("debootstrap", "--version"),
     "vim": _tool("vim", "--version"),
+    "nano": _tool("nano", "--version"),
+    "rsync": _tool("rsync", "--version"),
+    "mc": _tool("mc", "--version"),
     "gio": _tool("gio", "version"),
 }

@@ -215,6 +215,9 @@ class Directory(Node):
 
     __slots__ = ()
 
+    #: `names` and `lookup` read the disk.
+    slow_lookup: ClassVar[bool] = False
+
     def attributes(self, view: "View") -> Stat:
         return Stat(DIRECTORY_MODE, 0, view.started_ns)
 
