@@ -110,5 +110,18 @@ def apply(store: Store, given: Given, arguments: list[str]) -> int:
     return 0
 
 
+def apply_directory(store: Store, given: Given, arguments: list[str]) -> int:
+    """Put a directory's content into a layer, with a table of contents."""
+    from holdfs.core import chunked
+    from holdfs.native.untar import Progress
+
+    watch = Progress()
+    with progress.shown("applying", lambda: watch.read_bytes):
+        chunked.apply_directory(store, arguments[0], arguments[1], progress=watch)
+    if given.flag("json"):
+        output.json("")
+    return 0
+
+
 def _reference(arguments: list[str]) -> str:
     return arguments[1] if len(arguments) > 1 else ""

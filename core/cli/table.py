@@ -223,6 +223,16 @@ COMMANDS: Final = (
         max_args=1,
     ),
     Command(
+        "applydiff-using-staging-dir",
+        code="diffs:apply_directory",
+        summary="Apply a directory to a layer by way of a staging directory",
+        synopsis=f"{SYNOPSIS} layerNameOrID directory",
+        example="applydiff-using-staging-dir my-layer ./rootfs",
+        options=(JSON,),
+        min_args=2,
+        max_args=2,
+    ),
+    Command(
         "exists",
         code="names:exists",
         summary="Check if a layer or image or container exists",
