@@ -42,7 +42,7 @@ def _by_name(root: Path, name: str) -> str:
 
 def cat_names(pairs: int) -> Iterator[Row]:
     """`cat images/NAME/names` beside `containers-storage image NAME`, process included."""
-    for count, limit in ((SMALL, 1 / 4), (LARGE, 1 / 30)):
+    for count, limit in ((SMALL, 0.25), (LARGE, 0.01)):
         with made(count) as store, _mounted(store) as daemon:
             name = store.name(count // 2)
             ours = ["cat", f"{_by_name(daemon.root, name)}/names"]
