@@ -10,14 +10,12 @@ import io
 import os
 import tarfile
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from holdfs.core import oci
-from holdfs.core.errors import DuplicateId, InvalidValue, StoreError
+from holdfs.core.errors import DuplicateId, StoreError
 from holdfs.core.formats.digests import digest
 from holdfs.core.formats.records import Image, Layer
+from holdfs.core.imagelayout import image_layout
 from holdfs.core.imagesource import Files, ImageSource, LayerSource, find
 from holdfs.core.store import Store
 
@@ -107,44 +105,18 @@ def export_image(store: Store, ref: str, output_fd: int) -> None:
         OSError: A layer is not what it was, or the output failed; a part is written then.
     """
     images = store.images.current()
-    image = images.one(store.full_id("images", images, ref))
-    if image.layer:
-        store.seal_chain(image.layer)
-    snapshot = store.snapshot()
-    chain = [snapshot.layers.one(i) for i in snapshot.chain(image.layer)]
-    config = _config(store, image, chain)
-    manifest = oci.manifest(config, [(layer.diff_digest, layer.diff_size) for layer in chain])
-    entry: dict[str, Any] = {
-        "mediaType": oci.MANIFEST_TYPE,
-        "digest": digest(manifest),
-        "size": len(manifest),
-    }
-    if image.names:
-        entry["annotations"] = {"org.opencontainers.image.ref.name": image.names[0]}
-    index = msgspec.json.encode({"schemaVersion": 2, "manifests": [entry]})
-    _write(output_fd, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-    _write(output_fd, "index.json", index)
-    _write(output_fd, _blob(digest(manifest)), manifest)
-    _write(output_fd, _blob(digest(config)), config)
-    for layer in {layer.diff_digest: layer for layer in chain}.values():
+    image_id = store.full_id("images", images, ref)
+    # An image that is to leave the store is sealed whole: what its layers hold now.
+    if top := images.one(image_id).layer:
+        store.seal_chain(top)
+    layout = image_layout(store, image_id)
+    _write(output_fd, "oci-layout", oci.LAYOUT)
+    _write(output_fd, "index.json", layout.index)
+    _write(output_fd, _blob(digest(layout.manifest)), layout.manifest)
+    _write(output_fd, _blob(digest(layout.config)), layout.config)
+    for layer in {layer.diff_digest: layer for layer in layout.layers}.values():
         _write_layer(store, output_fd, layer)
     _write_all(output_fd, bytes(2 * tarfile.BLOCKSIZE))
-
-
-def _config(store: Store, image: Image, chain: Sequence[Layer]) -> bytes:
-    """Return the image's config; one of ours if it has none."""
-    try:
-        named = msgspec.json.decode(store.read_big_data("images", image.id, oci.MANIFEST))
-        config = store.read_big_data("images", image.id, named["config"]["digest"])
-        diff_digests = msgspec.json.decode(config)["rootfs"]["diff_ids"]
-    except (StoreError, msgspec.DecodeError, KeyError, TypeError):
-        return oci.documents(chain, image.created)[0][1]
-    if list(diff_digests or ()) != [layer.diff_digest for layer in chain]:
-        raise InvalidValue(
-            f"the config of image {image.id} tells of other layers than the image has",
-            words=f'image "{image.id}": config and layers do not fit',
-        )
-    return config
 
 
 def _write_layer(store: Store, output_fd: int, layer: Layer) -> None:

@@ -43,7 +43,7 @@ def check(store: Store, given: Given, arguments: list[str]) -> int:
     max_age_ns = checking.DEFAULT_MAX_AGE_NS
     if text := given.text("max"):
         max_age_ns = parse_duration(text)
-    report = checking.check(store, max_age_ns=max_age_ns)
+    report = checking.check(store, max_age_ns=max_age_ns, contents=not given.flag("quick"))
     _say(report, given)
     force = given.flag("force")
     problem = ""
