@@ -5,11 +5,13 @@ The C side of the FUSE rows, built when they are measured: the limit that they a
     caller.c     who asks it and holdfs
 """
 
+import os
 import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from tests.mounts import detach, mounts_below
 _SOURCES = Path(__file__).parent
 _FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 _TIMEOUT_S = 60
+#: Where the caller runs.
+PROCESSOR = min(os.sched_getaffinity(0))
 
 _built = tempfile.TemporaryDirectory(prefix="holdfs-bench-peer-")
 
@@ -37,19 +41,27 @@ def program(name: str) -> str:
 
 def call(what: str, path: Path, times: int) -> float:
     """Return how long one `stat`, or `read` with its open and close, takes of many in a row."""
-    words = [program("caller"), what, str(path), str(times)]
+    words = ["taskset", "-c", str(PROCESSOR), program("caller"), what, str(path), str(times)]
     done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
     return float(done.stdout)
 
 
+@dataclass(frozen=True)
+class MemoryFs:
+    """A mounted `memoryfs`: its process, and the path of its one file."""
+
+    pid: int
+    path: Path
+
+
 @contextmanager
-def memoryfs() -> Iterator[Path]:
-    """Give the path of the one file of a mounted `memoryfs`."""
+def memoryfs() -> Iterator[MemoryFs]:
+    """Give the file system mounted, for as long as it is wanted."""
     with tempfile.TemporaryDirectory(prefix="holdfs-bench-peer-mnt-") as root:
         process = subprocess.Popen([program("memoryfs"), "-f", root], stdin=subprocess.DEVNULL)
         try:
             eventually(lambda: bool(mounts_below(root)))
-            yield Path(root, "attribute")
+            yield MemoryFs(process.pid, Path(root, "attribute"))
         finally:
             detach(root)
             process.wait(_TIMEOUT_S)
