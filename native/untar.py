@@ -96,18 +96,23 @@ class UntarError(OSError):
 
 @dataclass(slots=True)
 class Progress:
-    """How far a running call has come, to be looked at from another thread."""
+    """How far running calls have come, one after the other; to be looked at from another thread."""
 
     _result: Any = field(default=None, repr=False)
+    _earlier_bytes: int = 0
+
+    def _follow(self, result: Any) -> None:
+        self._earlier_bytes = self.read_bytes
+        self._result = result
 
     @property
     def read_bytes(self) -> int:
-        """Bytes read from the source."""
-        return self._result.compressed_size if self._result else 0
+        """Bytes read from the sources."""
+        return self._earlier_bytes + (self._result.compressed_size if self._result else 0)
 
     @property
     def entries(self) -> int:
-        """Members begun."""
+        """Members begun, of the last call."""
         return self._result.entries if self._result else 0
 
 
@@ -163,7 +168,7 @@ def untar(
     )
     result = ffi.new("struct hold_untar_result *")
     if progress is not None:
-        progress._result = result
+        progress._follow(result)
     try:
         failed: int = -lib.hold_untar(given, result)
         if failed:
