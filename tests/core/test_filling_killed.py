@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from holdfs.core.gc import collect
 from tests.cli.holdctl import Holdctl
 from tests.conftest import DriverRoots
-from tests.core.test_filling import tar_of
+from tests.core.test_filling import diff_of, tar_of
 from tests.differential.live import Live
 from tests.needs import needs
 
@@ -99,7 +100,9 @@ def test_nobody_waits_for_a_peer_that_stalls(live: Live, act: str) -> None:
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_killed_at_any_moment_it_leaves_the_layers_as_they_were(live: Live, act: str) -> None:
+def test_killed_at_any_moment_it_leaves_the_layers_as_they_were(
+    live: Live, act: str, tmp_path: Path
+) -> None:
     before = live.file("layers")
     old = live.go.run_bytes("diff", "-u", "full").stdout
     for number, moment in enumerate(MOMENTS):
@@ -111,10 +114,11 @@ def test_killed_at_any_moment_it_leaves_the_layers_as_they_were(live: Live, act:
         # Who is told to end clears up; what others leave goes with the next one, or with gc.
         if how == signal.SIGINT:
             assert [] == staged(live)
-        live.holdctl.run("gc")
+        collect(live.store)
         assert [] == staged(live)
         assert before == live.file("layers")
-        assert old == live.go.run_bytes("diff", "-u", "full").stdout
+        assert old == diff_of(live.store, "full", tmp_path)
+    assert old == live.go.run_bytes("diff", "-u", "full").stdout
     ours = live.holdctl.run(*ACTS[act], input=TAR)
     assert "" == ours.stderr
     ref = ACTS[act][-1]
