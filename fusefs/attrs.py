@@ -4,7 +4,7 @@ import os
 from typing import Final
 
 import pyfuse3
-from pyfuse3 import EntryAttributes, InodeT, StatvfsData
+from pyfuse3 import EntryAttributes, FileInfo, InodeT, StatvfsData
 
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.encoding import LONGEST
@@ -43,6 +43,13 @@ class Attributes:
         attributes.st_ctime_ns = stat.mtime_ns
         attributes.st_atime_ns = stat.mtime_ns
         return attributes
+
+
+def file_info(fh: int, *, direct_io: bool = True) -> FileInfo:
+    """Return what open(2) and creat(2) answer."""
+    # Direct: the kernel would cut or fill what it reads to the size that it has heard of last, and
+    # a value can change between that and the read. A write(2) is one request with its own answer.
+    return FileInfo(fh=fh, direct_io=direct_io, keep_cache=False)
 
 
 _STATFS_FIELDS: Final = (

@@ -31,7 +31,7 @@ from pyfuse3 import (
 
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.store import Store
-from holdfs.fusefs.attrs import statfs_reply
+from holdfs.fusefs.attrs import file_info, statfs_reply
 from holdfs.fusefs.errnos import answered
 from holdfs.fusefs.handles import OpenDirectory
 from holdfs.fusefs.session import Session
@@ -100,10 +100,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("getattr")
     async def getattr(self, ino: int, ctx: RequestContext) -> EntryAttributes:
-        view = await self._session.view()
-        node = self._session.inodes.get(ino)
-        node.check(view)
-        return self._session.fill(node, await self._session.stat(node, view), view)
+        return await self._session.attributes(ino)
 
     @answered("setattr", changes=True)
     async def setattr(
@@ -225,7 +222,7 @@ class Operations(pyfuse3.Operations):
             reader = await self._opened(node, lambda: node.open_reader(view))
             # A layer's diff is large, and read in small pieces too: the kernel then reads ahead.
             is_lasting = isinstance(reader, DiffReader) and reader.is_lasting
-            return _file_info(self._session.files.add(reader), direct_io=not is_lasting)
+            return file_info(self._session.files.add(reader), direct_io=not is_lasting)
         return await self._open_for_writing(ino, flags)
 
     @answered("open", changes=True)
@@ -246,7 +243,7 @@ class Operations(pyfuse3.Operations):
 
     def _add_writer(self, node: File, writer: Writer) -> FileInfo:
         self._session.writers[node.ino] = writer
-        return _file_info(self._session.files.add(writer))
+        return file_info(self._session.files.add(writer))
 
     @answered("create", changes=True)
     async def create(
@@ -321,14 +318,19 @@ class Operations(pyfuse3.Operations):
             limiter = self._session.stream_threads if opened.node.is_long else None
             await self._session.change(step, limiter=limiter)
 
-    @answered("release", changes=True)
+    @answered("close")
     async def release(self, fh: int) -> None:
-        opened = self._session.files.get(fh)
         try:
-            if is_writer(opened):
-                await self._store(opened, opened.at_release())
+            await self._released(fh)
         finally:
             self._close(fh)
+
+    @answered("release", changes=True)
+    async def _released(self, fh: int) -> None:
+        # Of its own, so that the handle still tells the path when a refusal is written down.
+        opened = self._session.files.get(fh)
+        if is_writer(opened):
+            await self._store(opened, opened.at_release())
 
     @answered("poll")
     async def poll(
@@ -376,7 +378,14 @@ class Operations(pyfuse3.Operations):
                 reply = self._session.fill(dots, _UNREADABLE._replace(mode=_DOTS_MODE), view)
                 if not pyfuse3.readdir_reply(token, b"." * (offset + 1), reply, offset + 1):
                     return
-        for at in range(max(start_id - 2, 0), len(names)):
+        first = max(start_id - 2, 0)
+        # Those of the whole directory or none.
+        for kept in self._session.ready_entries(opened)[first:]:
+            if not pyfuse3.readdir_reply(token, kept.name, kept.reply, first + 3):
+                return
+            self._session.inodes.enter(kept.node)
+            first += 1
+        for at in range(first, len(names)):
             entry = await self._session.find(node, view, names[at])
             if entry is None:
                 continue  # hidden since opendir
@@ -418,12 +427,6 @@ class Operations(pyfuse3.Operations):
         if value is None:
             raise OSError(errno.ENODATA, "no such attribute")
         return value
-
-
-def _file_info(fh: int, *, direct_io: bool = True) -> FileInfo:
-    # Direct: the kernel would cut or fill what it reads to the size that it has heard of last, and
-    # a value can change between that and the read. A write(2) is one request with its own answer.
-    return FileInfo(fh=fh, direct_io=direct_io, keep_cache=False)
 
 
 def _known_name(name: bytes) -> str | None:

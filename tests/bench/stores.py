@@ -27,7 +27,7 @@ _LINK_SIGNS = string.ascii_uppercase + "234567"
 
 @dataclass(frozen=True)
 class BenchStore:
-    """A store with `count` images and as many layers; `name(i)` is the name of one."""
+    """A store with `count` images and as many layers; `name(i)` and `layer_id(i)` name one."""
 
     graph: str
     run: str
@@ -39,6 +39,9 @@ class BenchStore:
 
     def name(self, number: int) -> str:
         return f"docker.io/library/app-{number:05d}:latest"
+
+    def layer_id(self, number: int) -> str:
+        return sha256(f"layer {number}".encode()).hexdigest()
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def _write(store: BenchStore) -> None:
     for number in range(store.count):
         if number % DEPTH == 0:
             lower = []
-        layer = _layer(number, layers[-1]["id"] if lower else "")
+        layer = _layer(number, store.layer_id(number), layers[-1]["id"] if lower else "")
         lower = [_make_directories(store, layer["id"], lower), *lower]
         layers.append(layer)
         images.append(_make_image(store, number, layer["id"]))
@@ -87,10 +90,10 @@ def _digest(*parts: object) -> str:
     return "sha256:" + sha256(repr(parts).encode()).hexdigest()
 
 
-def _layer(number: int, parent: str) -> dict[str, Any]:
+def _layer(number: int, layer_id: str, parent: str) -> dict[str, Any]:
     diff = _digest("diff", number)
     return {
-        "id": sha256(f"layer {number}".encode()).hexdigest(),
+        "id": layer_id,
         **({"parent": parent} if parent else {}),
         "created": _created(number),
         "compressed-diff-digest": _digest("compressed", number),
