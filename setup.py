@@ -13,6 +13,7 @@ class InstallPages(install_data):
     """Writes the manual pages and completions to where data files go."""
 
     def run(self) -> None:
+        super().run()
         # Laid out as it is installed, so that the table can be imported before it is.
         sys.path.insert(0, str(Path(__file__).resolve().parent / ".make" / "types"))
         from holdfs.core.cli.pages import pages
@@ -27,6 +28,10 @@ class InstallPages(install_data):
 setup(
     cffi_modules=["native/build.py:ffibuilder", "native/build.py:tar_ffibuilder"],
     cmdclass={"install_data": InstallPages},
-    # Nothing by name: but without an entry the command above is not run.
-    data_files=[("share/man/man1", [])],
+    data_files=[
+        # Nothing by name: the command above makes them.
+        ("share/man/man1", []),
+        ("lib/systemd/system", ["fusefs/units/system/holdfs@.service"]),
+        ("lib/systemd/user", ["fusefs/units/user/holdfs@.service"]),
+    ],
 )
