@@ -3,7 +3,8 @@
 #   make install   holdfs and holdctl in .venv/bin
 #   make demo      shows a store as a tree and leaves it mounted
 #   make test      all checks and tests, with the real tools
-#   make faults    every operation, killed or failing at each of its system calls (some minutes)
+#   make faults    every operation, killed or failing at each of its system calls, and whole
+#                  systems as layers (half an hour)
 #   make lint      the formatter, the linter and the type checker
 #   make bench     how fast it is, against the real tools
 
@@ -16,8 +17,10 @@ PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-d
 	libisal-dev libssl-dev libzstd-dev liblzma-dev libbz2-dev \
 	ca-certificates
 DEMO_PACKAGES := busybox-static
-PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun btrfs-progs xfsprogs \
-	e2fsprogs faketime busybox-static vim libglib2.0-bin fuse-overlayfs
+PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun fuse-overlayfs \
+	btrfs-progs xfsprogs e2fsprogs \
+	faketime busybox-static bzip2 xz-utils zstd debootstrap \
+	vim nano rsync mc libglib2.0-bin
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.
@@ -46,7 +49,7 @@ test: dev
 
 faults: PACKAGES += $(PEER_PACKAGES)
 faults: dev
-	$(BIN)/python -m pytest -m "" tests/faults
+	$(BIN)/python -m pytest -m "" tests/faults tests/differential/test_content_real.py
 
 lint: dev
 	$(BIN)/ruff format --check

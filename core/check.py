@@ -1,8 +1,8 @@
 """
 Looking for what is damaged in a store; nothing is changed. Source: spec 10.11, cli 6.15.
 
-    layer       data items there · gives its stream again · can be mounted · parent there ·
-                used by somebody, or young
+    layer       data items there · gives its stream again · can be mounted · its tree is what
+                the streams say (core.layercheck) · parent there · used by somebody, or young
     driver      no layer without a record
     image       layers there · data items there, of the recorded size · no problem of its layers
     container   image there · data items likewise · no problem of its image
@@ -10,29 +10,17 @@ Looking for what is damaged in a store; nothing is changed. Source: spec 10.11, 
 A problem is a line in the words of the Go tools.
 """
 
-import hashlib
-import os
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
 
-from holdfs.core import unrecorded
-from holdfs.core.bigdata import item_path
-from holdfs.core.errors import InvalidBigDataName, StoreError
-from holdfs.core.formats.records import Container, Image, Layer
-from holdfs.core.reading import Records
+from holdfs.core import quickcheck, unrecorded
+from holdfs.core.layercheck import LayerCheck
 from holdfs.core.snapshot import Snapshot
 from holdfs.core.store import Store
-from holdfs.drivers.base import DriverError
-from holdfs.native import mount as sys
 
 #: Problems by the ID of what has them.
 Problems = dict[str, list[str]]
 
-_CHUNK: Final = 1 << 20
 DEFAULT_MAX_AGE_NS = 24 * 3600 * 1_000_000_000
 
 
@@ -64,12 +52,29 @@ class Report:
         )
 
 
-def check(store: Store, *, max_age_ns: int = DEFAULT_MAX_AGE_NS) -> Report:
+@dataclass(slots=True)
+class Progress:
+    """How far a running check has come, to be looked at from another thread."""
+
+    layers: int = 0
+    #: Layers that there are; 0 before that is known.
+    total: int = 0
+
+
+def check(
+    store: Store,
+    *,
+    max_age_ns: int = DEFAULT_MAX_AGE_NS,
+    contents: bool = True,
+    progress: Progress | None = None,
+) -> Report:
     """
     Look at everything in the store and return what is wrong.
 
     Args:
         max_age_ns: Layers that nobody uses are a problem once they are older.
+        contents: See that the trees are what the streams' headers describe: the long part.
+        progress: Is filled meanwhile.
 
     Raises:
         StoreDamaged: Records can't be told, so nobody can say what is missing.
@@ -81,7 +86,8 @@ def check(store: Store, *, max_age_ns: int = DEFAULT_MAX_AGE_NS) -> Report:
             records.check()
         lost = tuple(unrecorded.found(store, snapshot.layers))
     report = Report(unrecorded=lost)
-    _check_layers(store, snapshot, report, max_age_ns)
+    with LayerCheck(store, snapshot, contents=contents) as layers:
+        _check_layers(layers, snapshot, report, max_age_ns, progress or Progress())
     for layer_id in lost:
         _note(
             report.layers,
@@ -101,25 +107,28 @@ def _note(problems: Problems, record_id: str, *lines: str) -> None:
 # -- layers ------------------------------------------------------------------------------------
 
 
-def _check_layers(store: Store, snapshot: Snapshot, report: Report, max_age_ns: int) -> None:
+def _check_layers(
+    layers: LayerCheck,
+    snapshot: Snapshot,
+    report: Report,
+    max_age_ns: int,
+    progress: Progress,
+) -> None:
     used = _used_layers(snapshot)
+    progress.total = len(snapshot.layers)
     oldest_ns = time.time_ns() - max_age_ns
     for layer_id in snapshot.layers:
         layer = snapshot.layers.one(layer_id)
         read_only = snapshot.layers.is_read_only(layer_id)
         problems = report.read_only_layers if read_only else report.layers
         prefix = "read-only layer" if read_only else "layer"
-        directory = snapshot.layers.data_dir(layer_id)
-        missing = (
-            f'{prefix} {layer_id}: data item "{key}": layer data item is missing'
-            for key, path in _items(directory, layer)
-            if not os.path.isfile(path)
+        _note(problems, layer_id, *quickcheck.missing_items(snapshot.layers, layer))
+        _note(
+            problems,
+            layer_id,
+            *(f"{prefix} {layer_id}: {said}" for said in layers.problems(layer_id)),
         )
-        _note(problems, layer_id, *missing)
-        _note(problems, layer_id, *_stream_problems(store, layer, prefix))
-        _note(problems, layer_id, *_mount_problem(store, layer_id, prefix))
-        if layer.parent and layer.parent not in snapshot.layers:
-            _note(problems, layer_id, f"{prefix} {layer.parent}: layer is missing")
+        _note(problems, layer_id, *quickcheck.missing_parent(snapshot, layer))
         is_old = snapshot.layers.created_ns(layer_id) < oldest_ns
         if layer_id not in used and is_old and not read_only:
             _note(
@@ -127,6 +136,7 @@ def _check_layers(store: Store, snapshot: Snapshot, report: Report, max_age_ns: 
                 layer_id,
                 f"layer {layer_id}: layer not referenced by any images or containers",
             )
+        progress.layers += 1
 
 
 def _used_layers(snapshot: Snapshot) -> set[str]:
@@ -142,73 +152,6 @@ def _used_layers(snapshot: Snapshot) -> set[str]:
     return used
 
 
-def _stream_problems(store: Store, layer: Layer, prefix: str) -> Iterator[str]:
-    """Write the layer's diff anew, and see that it is the stream that filled the layer."""
-    if not layer.diff_digest:
-        return
-    from holdfs.native.untar import Compression
-
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    failures: list[OSError | StoreError | DriverError] = []
-
-    def write() -> None:
-        try:
-            store.write_diff(layer.id, writer, compression=Compression.NONE)
-        except (OSError, StoreError, DriverError) as failure:
-            failures.append(failure)
-        finally:
-            os.close(writer)
-
-    thread = threading.Thread(target=write, name="diff")
-    thread.start()
-    algorithm, _, expected = layer.diff_digest.partition(":")
-    found = hashlib.new(algorithm)
-    size = 0
-    with open(reader, "rb", buffering=0) as stream:
-        while chunk := stream.read(_CHUNK):
-            found.update(chunk)
-            size += len(chunk)
-    thread.join()
-    if failures:
-        reason = _reason(failures[0])
-        # Contract: both lines. The first is what whoever read the stream to its end found.
-        yield f"{prefix} {layer.id}: consume any trailer after the EOF marker: {reason}"
-        yield f"{prefix} {layer.id}: {reason}"
-        return
-    if found.hexdigest() != expected:
-        yield f"{prefix} {layer.id}: layer content incorrect digest"
-    if size != layer.diff_size:
-        yield (
-            f"{prefix} {layer.id}: read {size} bytes instead of {layer.diff_size} bytes: "
-            "layer content incorrect size"
-        )
-
-
-def _reason(failure: OSError | StoreError | DriverError) -> str:
-    if not isinstance(failure, OSError):
-        return failure.words
-    if failure.filename is None:
-        return failure.strerror or str(failure)
-    return f"open {failure.filename}: {(failure.strerror or '').lower()}"
-
-
-def _mount_problem(store: Store, layer_id: str, prefix: str) -> Iterator[str]:
-    """Mount a view of our own: no count tells of it, and the layer's own place stays free."""
-    target = tempfile.mkdtemp(prefix="check-", dir=store.run_root)
-    try:
-        try:
-            store.driver.mount_view(layer_id, target)
-        except DriverError as error:
-            yield f"{prefix} {layer_id}: {error.words}"
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            yield f"{prefix} {layer_id}: mounting {error.filename or layer_id}: {reason}"
-        else:
-            sys.umount(target)
-    finally:
-        os.rmdir(target)
-
-
 # -- images and containers ---------------------------------------------------------------------
 
 
@@ -217,48 +160,20 @@ def _check_images(store: Store, snapshot: Snapshot, report: Report) -> None:
         image = snapshot.images.one(image_id)
         read_only = snapshot.images.is_read_only(image_id)
         problems = report.read_only_images if read_only else report.images
-        prefix = "read-only image" if read_only else "image"
+        _note(problems, image_id, *quickcheck.missing_layers(snapshot, image))
         for layer_id in filter(None, (image.layer, *image.mapped_layers)):
-            if layer_id not in snapshot.layers:
-                missing = f"{prefix} {image_id}: layer {layer_id}: image layer is missing"
-                _note(problems, image_id, missing)
             for below in reversed(snapshot.chain(layer_id)):
                 _note(problems, image_id, *report.layers.get(below, ()))
                 _note(problems, image_id, *report.read_only_layers.get(below, ()))
-        _note(problems, image_id, *_wrong_items(snapshot.images, image, "image", prefix))
+        _note(problems, image_id, *quickcheck.wrong_items(snapshot.images, image))
 
 
 def _check_containers(store: Store, snapshot: Snapshot, report: Report) -> None:
     for container_id in snapshot.containers:
         container = snapshot.containers.one(container_id)
+        _note(report.containers, container_id, *quickcheck.missing_image(snapshot, container))
         if container.image:
-            if container.image not in snapshot.images:
-                missing = f"image {container.image}: image missing"
-                _note(report.containers, container_id, missing)
             for found in (report.images, report.read_only_images):
                 _note(report.containers, container_id, *found.get(container.image, ()))
-        wrong = _wrong_items(snapshot.containers, container, "container", "container")
+        wrong = quickcheck.wrong_items(snapshot.containers, container)
         _note(report.containers, container_id, *wrong)
-
-
-def _wrong_items(
-    records: Records[Any], record: Image | Container, kind: str, prefix: str
-) -> Iterator[str]:
-    for key, path in _items(records.data_dir(record.id), record):
-        item = f'{prefix} {record.id}: data item "{key}": {kind} data item'
-        try:
-            size = os.stat(path).st_size
-        except FileNotFoundError:
-            yield f"{item} is missing"
-            continue
-        if size != record.big_data_sizes.get(key, size):
-            yield f"{item} has incorrect size"
-
-
-def _items(directory: str, record: Layer | Image | Container) -> Iterator[tuple[str, str]]:
-    """Yield key and path of each data item."""
-    for key in record.big_data_names:
-        try:
-            yield key, item_path(directory, record.id, key)
-        except InvalidBigDataName:
-            yield key, ""

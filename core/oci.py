@@ -1,5 +1,5 @@
 """
-The two documents by which the image tools know an image: OCI config and manifest.
+The documents by which the image tools know an image: OCI config, manifest and index.
 
 podman lists no image at all while one in the store has no manifest, so an image that somebody makes
 with mkdir gets a pair of its own, and a flag that says so. The first manifest that is put in its
@@ -8,7 +8,8 @@ place is the image's real one. Source: OCI image specification; spec 3.4.
 
 import platform
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgspec
 
@@ -20,7 +21,40 @@ DESCRIBED: Final = "holdfs.described"
 MANIFEST: Final = "manifest"
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 
+#: The file `oci-layout` that makes a directory an OCI image layout.
+LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
+
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLayout:
+    """
+    An image as an OCI image layout of uncompressed layers.
+
+    Attributes:
+        layers: Base first, each with its diff digest and size.
+    """
+
+    config: bytes
+    manifest: bytes
+    index: bytes
+    layers: tuple[Layer, ...]
+
+
+def layout(config: bytes, layers: Sequence[Layer], names: Sequence[str]) -> ImageLayout:
+    """Return the layout of an image whose config fits its layers; its first name is its tag."""
+    made = manifest(config, [(layer.diff_digest, layer.diff_size) for layer in layers])
+    entry: dict[str, Any] = {
+        "mediaType": MANIFEST_TYPE,
+        "digest": digest(made),
+        "size": len(made),
+    }
+    if names:
+        # One entry: with several skopeo asks which of the images is meant.
+        entry["annotations"] = {"org.opencontainers.image.ref.name": names[0]}
+    index = _encode({"schemaVersion": 2, "manifests": [entry]})
+    return ImageLayout(config, made, index, tuple(layers))
 
 
 def documents(chain: Sequence[Layer], created: str) -> list[tuple[str, bytes]]:

@@ -9,7 +9,7 @@ import msgspec
 from holdfs.core import bigdata, oci
 from holdfs.core.containing import Containing
 from holdfs.core.describing import Describing
-from holdfs.core.errors import NotPristine, StoreReadOnly
+from holdfs.core.errors import InvalidValue, NotPristine, StoreReadOnly
 from holdfs.core.formats.records import Container, Image, Layer
 
 
@@ -22,6 +22,7 @@ class Relating(Containing, Describing):
 
         Raises:
             NotPristine: It has a parent, content, children, an image or a container.
+            InvalidValue: It is to be its own parent.
         """
         with self.layers.edit() as edit:
             layer_id = self.full_id("layers", edit.records, layer)
@@ -29,7 +30,9 @@ class Relating(Containing, Describing):
             record = edit.records.one(layer_id)
             if edit.records.is_read_only(layer_id):
                 raise StoreReadOnly(f"layer {layer_id} belongs to an additional store")
-            if record.parent or parent_id == layer_id or not self.is_pristine_layer(layer_id):
+            if parent_id == layer_id:
+                raise InvalidValue(f"layer {layer_id} can't be its own parent")
+            if record.parent or not self.is_pristine_layer(layer_id):
                 raise NotPristine(
                     f"layer {layer_id} can't be put on a parent any more: "
                     "make a new one with mkdir in the parent's children/"

@@ -1,9 +1,13 @@
 """Attributes in the form that the kernel wants."""
 
+import os
+from typing import Final
+
 import pyfuse3
-from pyfuse3 import EntryAttributes, InodeT
+from pyfuse3 import EntryAttributes, FileInfo, InodeT, StatvfsData
 
 from holdfs.fusefs.settings import Settings
+from holdfs.fusefs.tree.encoding import LONGEST
 from holdfs.fusefs.tree.node import Stat
 
 #: What the kernel is told of one inode, for modules that do not speak to libfuse.
@@ -39,3 +43,31 @@ class Attributes:
         attributes.st_ctime_ns = stat.mtime_ns
         attributes.st_atime_ns = stat.mtime_ns
         return attributes
+
+
+def file_info(fh: int, *, direct_io: bool = True) -> FileInfo:
+    """Return what open(2) and creat(2) answer."""
+    # Direct: the kernel would cut or fill what it reads to the size that it has heard of last, and
+    # a value can change between that and the read. A write(2) is one request with its own answer.
+    return FileInfo(fh=fh, direct_io=direct_io, keep_cache=False)
+
+
+_STATFS_FIELDS: Final = (
+    "f_bsize",
+    "f_frsize",
+    "f_blocks",
+    "f_bfree",
+    "f_bavail",
+    "f_files",
+    "f_ffree",
+    "f_favail",
+)
+
+
+def statfs_reply(found: os.statvfs_result) -> StatvfsData:
+    """Return what statfs(2) answers, from what the graph root's file system says of itself."""
+    reply = StatvfsData()
+    for field in _STATFS_FIELDS:
+        setattr(reply, field, getattr(found, field))
+    reply.f_namemax = LONGEST
+    return reply

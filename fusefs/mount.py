@@ -105,7 +105,7 @@ async def _serve(
             ready.ready()
             if early:
                 pyfuse3.terminate()
-            quickloop.install(pyfuse3)
+            await quickloop.install(pyfuse3)
             # Equal, so that no task ends for having nothing to do: see quickloop.
             await pyfuse3.main(min_tasks=_TASKS, max_tasks=_TASKS)
             nursery.cancel_scope.cancel()

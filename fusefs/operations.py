@@ -12,6 +12,7 @@ to be kept by the kernel.
 
 import errno
 import os
+import select
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -21,6 +22,7 @@ from pyfuse3 import (
     EntryAttributes,
     FileInfo,
     FUSEError,
+    PollHandle,
     ReaddirToken,
     RequestContext,
     SetattrFields,
@@ -29,12 +31,14 @@ from pyfuse3 import (
 
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.store import Store
+from holdfs.fusefs.attrs import file_info, statfs_reply
 from holdfs.fusefs.errnos import answered
 from holdfs.fusefs.handles import OpenDirectory
 from holdfs.fusefs.session import Session
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.difftar import DiffReader
 from holdfs.fusefs.tree.encoding import LONGEST
+from holdfs.fusefs.tree.eventsfile import EventsReader
 from holdfs.fusefs.tree.handles import ScratchHandle, Writer, is_writer
 from holdfs.fusefs.tree.node import READ_ONLY_MODE, File, Link, Plan, Stat, Step, refusal
 from holdfs.fusefs.tree.tree import Automount
@@ -43,6 +47,9 @@ from holdfs.fusefs.tree.view import News
 T = TypeVar("T")
 
 _XATTR_PREFIX: Final = "user.holdfs."
+_READABLE: Final = select.POLLIN | select.POLLRDNORM
+#: What the kernel itself says of a file that has no poll.
+_ALWAYS_READY: Final = _READABLE | select.POLLOUT | select.POLLWRNORM
 #: Attributes of an entry that is listed although it can't be read.
 _UNREADABLE: Final = Stat(READ_ONLY_MODE, 0, 0, lasting=False)
 
@@ -85,7 +92,7 @@ class Operations(pyfuse3.Operations):
         view = await self._session.view()
         directory = self._session.directory(parent_ino)
         text = _known_name(name)
-        node = directory.lookup(view, text) if text is not None else None
+        node = await self._session.find(directory, view, text) if text is not None else None
         return await self._session.enter(node, view, "")
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
@@ -93,10 +100,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("getattr")
     async def getattr(self, ino: int, ctx: RequestContext) -> EntryAttributes:
-        view = await self._session.view()
-        node = self._session.inodes.get(ino)
-        node.check(view)
-        return self._session.fill(node, await self._session.stat(node, view), view)
+        return await self._session.attributes(ino)
 
     @answered("setattr", changes=True)
     async def setattr(
@@ -218,7 +222,7 @@ class Operations(pyfuse3.Operations):
             reader = await self._opened(node, lambda: node.open_reader(view))
             # A layer's diff is large, and read in small pieces too: the kernel then reads ahead.
             is_lasting = isinstance(reader, DiffReader) and reader.is_lasting
-            return _file_info(self._session.files.add(reader), direct_io=not is_lasting)
+            return file_info(self._session.files.add(reader), direct_io=not is_lasting)
         return await self._open_for_writing(ino, flags)
 
     @answered("open", changes=True)
@@ -239,7 +243,7 @@ class Operations(pyfuse3.Operations):
 
     def _add_writer(self, node: File, writer: Writer) -> FileInfo:
         self._session.writers[node.ino] = writer
-        return _file_info(self._session.files.add(writer))
+        return file_info(self._session.files.add(writer))
 
     @answered("create", changes=True)
     async def create(
@@ -314,17 +318,36 @@ class Operations(pyfuse3.Operations):
             limiter = self._session.stream_threads if opened.node.is_long else None
             await self._session.change(step, limiter=limiter)
 
-    @answered("release", changes=True)
+    @answered("close")
     async def release(self, fh: int) -> None:
-        opened = self._session.files.get(fh)
         try:
-            if is_writer(opened):
-                await self._store(opened, opened.at_release())
+            await self._released(fh)
         finally:
             self._close(fh)
 
+    @answered("release", changes=True)
+    async def _released(self, fh: int) -> None:
+        # Of its own, so that the handle still tells the path when a refusal is written down.
+        opened = self._session.files.get(fh)
+        if is_writer(opened):
+            await self._store(opened, opened.at_release())
+
+    @answered("poll")
+    async def poll(
+        self, ino: int, fh: int, poll_handle: PollHandle | None, ctx: RequestContext
+    ) -> int:
+        opened = self._session.files.get(fh)
+        if not isinstance(opened, EventsReader):
+            return _ALWAYS_READY
+        if opened.is_ready:
+            return _READABLE
+        if poll_handle is not None:
+            self._session.pollers[fh] = poll_handle.notify
+        return 0
+
     def _close(self, fh: int) -> None:
         opened = self._session.files.remove(fh)
+        self._session.pollers.pop(fh, None)
         opened.close()
         if is_writer(opened) and self._session.writers.get(opened.node.ino) is opened:
             del self._session.writers[opened.node.ino]
@@ -337,7 +360,8 @@ class Operations(pyfuse3.Operations):
         view = await self._session.view()
         node = self._session.directory(ino)
         node.check(view)
-        return self._session.directories.add(OpenDirectory(node, view, node.names(view)))
+        names = await self._session.names(node, view)
+        return self._session.directories.add(OpenDirectory(node, view, names))
 
     @answered("readdir")
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
@@ -345,7 +369,7 @@ class Operations(pyfuse3.Operations):
         if start_id == 0 and opened.has_begun:
             # rewinddir: what is there now.
             opened.view = await self._session.view()
-            opened.names = opened.node.names(opened.view)
+            opened.names = await self._session.names(opened.node, opened.view)
         opened.has_begun = True
         node, view, names = opened.node, opened.view, opened.names
         for offset, dots in enumerate((node, node.parent)):
@@ -354,8 +378,15 @@ class Operations(pyfuse3.Operations):
                 reply = self._session.fill(dots, _UNREADABLE._replace(mode=_DOTS_MODE), view)
                 if not pyfuse3.readdir_reply(token, b"." * (offset + 1), reply, offset + 1):
                     return
-        for at in range(max(start_id - 2, 0), len(names)):
-            entry = node.lookup(view, names[at])
+        first = max(start_id - 2, 0)
+        # Those of the whole directory or none.
+        for kept in self._session.ready_entries(opened)[first:]:
+            if not pyfuse3.readdir_reply(token, kept.name, kept.reply, first + 3):
+                return
+            self._session.inodes.enter(kept.node)
+            first += 1
+        for at in range(first, len(names)):
+            entry = await self._session.find(node, view, names[at])
             if entry is None:
                 continue  # hidden since opendir
             try:
@@ -382,13 +413,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("statfs")
     async def statfs(self, ctx: RequestContext) -> StatvfsData:
-        session = self._session
-        found = await trio.to_thread.run_sync(session.tree.statfs, limiter=session.disk_threads)
-        reply = StatvfsData()
-        for field in _STATFS_FIELDS:
-            setattr(reply, field, getattr(found, field))
-        reply.f_namemax = LONGEST
-        return reply
+        return statfs_reply(await self._session.on_disk(self._session.tree.statfs))
 
     @answered("getxattr")
     async def getxattr(self, ino: int, name: bytes, ctx: RequestContext) -> bytes:
@@ -402,12 +427,6 @@ class Operations(pyfuse3.Operations):
         if value is None:
             raise OSError(errno.ENODATA, "no such attribute")
         return value
-
-
-def _file_info(fh: int, *, direct_io: bool = True) -> FileInfo:
-    # Direct: the kernel would cut or fill what it reads to the size that it has heard of last, and
-    # a value can change between that and the read. A write(2) is one request with its own answer.
-    return FileInfo(fh=fh, direct_io=direct_io, keep_cache=False)
 
 
 def _known_name(name: bytes) -> str | None:
@@ -429,13 +448,3 @@ def _new_name(name: bytes) -> str:
 
 
 _DOTS_MODE: Final = 0o040555
-_STATFS_FIELDS: Final = (
-    "f_bsize",
-    "f_frsize",
-    "f_blocks",
-    "f_bfree",
-    "f_bavail",
-    "f_files",
-    "f_ffree",
-    "f_favail",
-)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.mounts import unmount_below
-from tests.needs import missing, skips_are_failures
+from tests.needs import loop_mounted, missing, needs, skips_are_failures
 from tests.peers import GoStore, build_demo_image
 
 
@@ -119,6 +119,37 @@ def stores() -> Iterator[Callable[[], GraphRun]]:
 def graph_run(stores: Callable[[], GraphRun]) -> GraphRun:
     """Give one fresh pair of roots: `graph, run = graph_run`."""
     return stores()
+
+
+@pytest.fixture(scope="session")
+def btrfs_top(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give a directory on a btrfs of its own; ask for @needs("btrfs") yourself."""
+    directory = str(tmp_path_factory.mktemp("btrfs"))
+    with loop_mounted("btrfs", directory, size=4 << 30) as top:
+        yield top
+    os.unlink(f"{directory}/btrfs.img")
+
+
+class DriverRoots(NamedTuple):
+    """Fresh roots, and the driver that is to work there."""
+
+    driver: str
+    roots: GraphRun
+
+
+@pytest.fixture(params=["overlay", "vfs", pytest.param("btrfs", marks=needs("btrfs"))])
+def driver_roots(
+    request: pytest.FixtureRequest, stores: Callable[[], GraphRun]
+) -> Iterator[DriverRoots]:
+    """Give each driver in turn fresh roots on a file system that it can work on."""
+    roots = stores()
+    if request.param != "btrfs":
+        yield DriverRoots(request.param, roots)
+        return
+    top = tempfile.mkdtemp(dir=request.getfixturevalue("btrfs_top"))
+    yield DriverRoots("btrfs", GraphRun(f"{top}/graph", roots.run))
+    unmount_below(top)
+    shutil.rmtree(top)
 
 
 @pytest.fixture

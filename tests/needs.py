@@ -212,6 +212,10 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "skopeo": _tool("skopeo", "--version"),
     "umoci": _tool("umoci", "--version"),
     "busybox": _tool("busybox", "true"),
+    "debootstrap": _tool("debootstrap", "--version"),
     "vim": _tool("vim", "--version"),
+    "nano": _tool("nano", "--version"),
+    "rsync": _tool("rsync", "--version"),
+    "mc": _tool("mc", "--version"),
     "gio": _tool("gio", "version"),
 }

@@ -103,6 +103,15 @@ class Outer:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """A link to the object in a directory of the root that is not listed, and has all of them."""
+
+    name: str
+    kinds: frozenset[Kind]
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
 class Members:
     """
     A directory of links to related objects, under their IDs.
@@ -152,7 +161,9 @@ class BigData:
     kinds: frozenset[Kind]
 
 
-Row = Text | Computed | DiffTar | Relation | Inner | Outer | Members | Chain | Sizes | BigData
+Row = (
+    Text | Computed | DiffTar | Relation | Inner | Outer | Aside | Members | Chain | Sizes | BigData
+)
 
 
 # -- what they show ----------------------------------------------------------------------------
@@ -350,6 +361,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Relation("layer", C, "layers", lambda s: s.record.layer or None),
     Inner("manifest", I, _manifest_key),
     Inner("config", I, _config_key),
+    Aside("oci", I, ".oci"),
     Outer("diff", L, _has_diff, _diff),
     Outer("dir", C, lambda s: True, _container_dir),
     Outer("run-dir", C, lambda s: True, _container_run_dir),

@@ -15,28 +15,28 @@ from holdfs.fusefs.tree.attributes import DiffTar
 from holdfs.fusefs.tree.diffs import OpenDiff
 from holdfs.fusefs.tree.diffwriter import DiffWriter, apply, check_fillable
 from holdfs.fusefs.tree.handles import Reader, Writer
-from holdfs.fusefs.tree.node import READ_ONLY_MODE, WRITABLE_MODE, File, Stat, Step
+from holdfs.fusefs.tree.node import READ_ONLY_MODE, WRITABLE_MODE, Directory, File, Stat, Step
 from holdfs.fusefs.tree.view import View
 
 if TYPE_CHECKING:
     from holdfs.fusefs.tree.objects import ObjectDir
 
 
-class DiffTarFile(File):
-    """The file."""
+class LayerTar(File):
+    """A layer's diff, to be read."""
 
-    __slots__ = ()
+    __slots__ = ("layer_id",)
 
     slow: ClassVar[bool] = True
     slow_open: ClassVar[bool] = True
     is_long = True
-    parent: "ObjectDir"
 
-    def __init__(self, parent: "ObjectDir", row: DiffTar) -> None:
-        super().__init__(parent, row.name)
+    def __init__(self, parent: Directory, name: str, layer_id: str) -> None:
+        super().__init__(parent, name)
+        self.layer_id = layer_id
 
     def attributes(self, view: View) -> Stat:
-        layer_id = self.parent.object_id
+        layer_id = self.layer_id
         layer: Layer = view.subject("layers", layer_id).record
         mode = READ_ONLY_MODE if _is_read_only(view, layer_id) else WRITABLE_MODE
         changed_ns = view.changed_ns("layers", layer_id)
@@ -46,7 +46,7 @@ class DiffTarFile(File):
         return Stat(mode, size or 0, changed_ns, lasting=False)
 
     def open_reader(self, view: View) -> Reader:
-        layer_id = self.parent.object_id
+        layer_id = self.layer_id
         layer: Layer = view.subject("layers", layer_id).record
         # Else it may be filled through its rootfs at any moment, and no record would tell.
         is_settled = bool(layer.diff_digest) or _is_read_only(view, layer_id)
@@ -55,21 +55,29 @@ class DiffTarFile(File):
         is_lasting = diff.segments.size == _recorded_size(view, layer)
         return DiffReader(self, diff, view, layer if is_lasting else None)
 
+
+class DiffTarFile(LayerTar):
+    """The file `diff.tar`."""
+
+    __slots__ = ()
+
+    def __init__(self, parent: "ObjectDir", row: DiffTar) -> None:
+        super().__init__(parent, row.name, parent.object_id)
+
     def open_writer(self, view: View, *, truncate: bool, append: bool) -> Writer:
-        layer_id = self.parent.object_id
-        check_fillable(view, layer_id)
-        return DiffWriter(self, view.tree, layer_id, truncate=truncate, append=append)
+        check_fillable(view, self.layer_id)
+        return DiffWriter(self, view.tree, self.layer_id, truncate=truncate, append=append)
 
     def truncate(self, view: View, size: int) -> Step | None:
         # Cutting alone changes nothing, as for `names`: what is applied can't be taken back.
-        check_fillable(view, self.parent.object_id)
+        check_fillable(view, self.layer_id)
         if size:
             raise InvalidValue("a diff can't be cut; what is written is applied as a whole")
         return None
 
     def replace_step(self, view: View, content: bytes) -> Step:
         """Return what applies `content`, as a saver's rename does."""
-        tree, layer_id = view.tree, self.parent.object_id
+        tree, layer_id = view.tree, self.layer_id
         check_fillable(view, layer_id)
 
         def step() -> None:

@@ -8,7 +8,7 @@ import errno
 from typing import TYPE_CHECKING, ClassVar
 
 from holdfs.core.errors import StoreDamaged
-from holdfs.fusefs.tree.attributes import Computed, Inner, Outer, Relation, Text
+from holdfs.fusefs.tree.attributes import Aside, Computed, Inner, Outer, Relation, Text
 from holdfs.fusefs.tree.encoding import entry_name
 from holdfs.fusefs.tree.handles import (
     FrozenReader,
@@ -203,3 +203,25 @@ class OuterLink(Link):
         if not self.row.exists(subject):
             raise gone(self.path)
         return link_stat("", view.changed_ns(subject.kind, subject.id))
+
+
+class AsideLink(Link):
+    """A link to the object in a directory of the root that is not listed."""
+
+    __slots__ = ("row",)
+
+    parent: "ObjectDir"
+
+    def __init__(self, parent: "ObjectDir", row: Aside) -> None:
+        super().__init__(parent, row.name)
+        self.row = row
+
+    def target(self, view: View) -> str:
+        above = "../" * self.parent.depth
+        return f"{above}{self.row.directory}/{entry_name(self.parent.object_id)}"
+
+    def attributes(self, view: View) -> Stat:
+        kind, object_id = self.parent.kind, self.parent.object_id
+        if object_id not in view.records(kind):
+            raise gone(self.path)
+        return link_stat(self.target(view), view.changed_ns(kind, object_id))

@@ -2,7 +2,7 @@
 An object's directory; a row of `attributes` says what each entry is, a node here or beside how.
 
     images/<id>/     names  metadata  …      AttributeFile, ComputedFile
-                     top-layer  rootfs  …    RelationLink, InnerLink, OuterLink
+                     top-layer  rootfs  …    RelationLink, InnerLink, OuterLink, AsideLink
                      containers/  layers/    members.py
                      big-data/               bigdata.py
 
@@ -18,6 +18,7 @@ from holdfs.core.errors import StoreDamaged
 from holdfs.fusefs.tree import targets
 from holdfs.fusefs.tree.attributes import (
     ROWS_OF,
+    Aside,
     BigData,
     Chain,
     Computed,
@@ -35,6 +36,7 @@ from holdfs.fusefs.tree.bigdata import BigDataDir
 from holdfs.fusefs.tree.deleting import check_delete
 from holdfs.fusefs.tree.difftar import DiffTarFile
 from holdfs.fusefs.tree.entries import (
+    AsideLink,
     AttributeFile,
     ComputedFile,
     InnerLink,
@@ -156,6 +158,8 @@ class ObjectDir(Directory):
                 return InnerLink(self, row)
             case Outer():
                 return OuterLink(self, row)
+            case Aside():
+                return AsideLink(self, row)
             case Members():
                 return MembersDir(self, row)
             case Chain():

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+from holdfs.fusefs.tree import ocilayout
 from holdfs.fusefs.tree.cheatsheet import TEXT
 from holdfs.fusefs.tree.collection import Collection
+from holdfs.fusefs.tree.eventsfile import EventsFile
 from holdfs.fusefs.tree.handles import FrozenReader, LiveReader, Reader
 from holdfs.fusefs.tree.node import (
     KINDS,
@@ -59,6 +61,8 @@ class Root(Directory):
         for kind in KINDS:
             if name == kind:
                 return Collection(self, kind)
+        if name == ocilayout.DIRECTORY:
+            return ocilayout.LayoutsDir(self, name)
         make = _FILES.get(name)
         return None if make is None else make(self, name)
 
@@ -121,6 +125,7 @@ def _status(view: View) -> bytes:
 
 _FILES: Mapping[str, Callable[[Root, str], File]] = {
     "status": StatusFile,
+    "events": EventsFile,
     "errors": ErrorsFile,
     "README": ReadmeFile,
 }

@@ -3,16 +3,18 @@ One mounted tree: the store it shows, and what lives in the mount alone.
 
     Tree ── view ──► the store at one moment, replaced whole when it changes
          ├─ refusals                the lines of `errors`
+         ├─ events                  the lines of `events`
          ├─ hidden                  unlinked entries, ten seconds long
          ├─ made                    by-name directories with no name in them
          ├─ held                    links that `ln -f` makes to rename them over others
          ├─ scratch                 files of editors and savers
          ├─ items                   big-data items that are open for writing
          ├─ diffs                   diffs that are being read, shared by their readers
+         ├─ layouts                 images as OCI layouts
          └─ usages                  what layers were found to hold
 
-All of it is touched on the loop only, but for `load`, `items`, `diffs` and `usages`,
-which are for threads.
+All of it is touched on the loop only, but for `load`, `events`, `items`, `diffs`,
+`layouts` and `usages`, which are for threads.
 """
 
 import errno
@@ -24,6 +26,7 @@ from typing import Protocol
 
 from holdfs.core.store import Store
 from holdfs.core.usage import Usages
+from holdfs.fusefs.events import EventLog
 from holdfs.fusefs.scratch import ScratchFiles
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.diffs import Diffs
@@ -32,6 +35,7 @@ from holdfs.fusefs.tree.hidden import Hidden
 from holdfs.fusefs.tree.itemwriter import OpenItems
 from holdfs.fusefs.tree.madedirs import MadeDirectories
 from holdfs.fusefs.tree.node import KINDS
+from holdfs.fusefs.tree.ocilayout import Layouts
 from holdfs.fusefs.tree.refusals import Refusals
 from holdfs.fusefs.tree.view import News, View
 
@@ -71,9 +75,12 @@ class Tree:
         self.scratch = ScratchFiles(clock)
         self.items = OpenItems()
         self.diffs = Diffs(store, clock)
+        self.layouts = Layouts(store)
         self.usages = Usages(store)
         self._loading = threading.Lock()
-        self.view = View.first(self, store.snapshot())
+        snapshot = store.snapshot()
+        self.events = EventLog(snapshot)
+        self.view = View.first(self, snapshot)
 
     def load(self) -> News | None:
         """
@@ -87,6 +94,7 @@ class Tree:
             if snapshot is old.snapshot:
                 return None
             self.view, news = old.follow(snapshot)
+            self.events.note(old.snapshot, snapshot, news.changes)
             return news
 
     def note(self, news: News) -> None:

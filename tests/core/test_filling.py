@@ -248,7 +248,8 @@ def test_a_slow_import_keeps_nobody_waiting(store: Store, go: GoStore) -> None:
 def test_what_a_killed_import_left_is_cleared_by_the_next(store: Store) -> None:
     left = f"{store.graph_root}/tmp/holdfs-0123456789abcdef"
     os.makedirs(f"{left}/diff/etc")
-    Path(left, "lock").touch()
+    Path(f"{left}.lock").touch()
+    Path(f"{store.graph_root}/tmp/holdfs-0123456789abcde0.lock").touch()
     import_layer(store, TAR)
     assert [] == os.listdir(f"{store.graph_root}/tmp")
 

@@ -11,6 +11,7 @@ object goes on.
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -127,8 +128,12 @@ def _left_in_process(descriptors: list[str]) -> list[str]:
     found = [f"descriptor {fd} is left open" for fd in set(_descriptors()) - set(descriptors)]
     if threading.active_count() != 1:
         found.append(f"threads: {threading.enumerate()}")
-    if len(os.listdir("/proc/self/task")) != 1:
-        found.append("a thread of the kernel's is left")
+    # A thread that was joined may be on its way out still.
+    deadline = time.monotonic() + 5
+    while len(os.listdir("/proc/self/task")) != 1:
+        if time.monotonic() > deadline:
+            found.append("a thread of the kernel's is left")
+            break
     return found
 
 
@@ -178,7 +183,9 @@ def _again(
 
 def _unclear(error: Raised) -> list[str]:
     """Return what is wrong with an error as it reaches the caller."""
-    if "OSError" in error.kinds and not error.filename:
+    # The tar engine's have all in their text: what was done, the member, and where it begins.
+    of_engine = {"UntarError", "TarOutError"} & set(error.kinds)
+    if "OSError" in error.kinds and not error.filename and not of_engine:
         return [f"does not say what it is about: {error}"]
     if not {"OSError", "StoreError", "DriverError"} & set(error.kinds):
         return [f"is no error for callers: {error}"]

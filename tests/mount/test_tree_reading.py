@@ -4,12 +4,13 @@ import errno
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from holdfs.core.formats import times
-from tests.mount.daemons import serving
+from tests.mount.daemons import run, serving
 from tests.mount.shop import Shop
 
 pytestmark = pytest.mark.needs("root", "fuse", "overlay", "containers-storage")
@@ -20,9 +21,9 @@ def read(path: Path) -> str:
 
 
 def test_the_root_shows_what_the_page_says(shop: Shop) -> None:
-    entries = {"layers", "images", "containers", "status", "errors", "README"}
+    entries = {"layers", "images", "containers", "status", "events", "errors", "README"}
 
-    assert entries <= set(os.listdir(shop.root))
+    assert entries == set(os.listdir(shop.root))
     assert 0o040555 == shop.root.stat().st_mode
 
 
@@ -232,7 +233,32 @@ def test_health_names_what_is_missing(shop: Shop) -> None:
     os.rename(directory, f"{directory}-away")
     shop.catch_up()
 
-    assert "ok\n" == read(shop.containers / "web" / "health")
-    assert "damaged\nbig-data item 'notes' is missing\n" == read(shop.images / "shop" / "health")
-    assert "has no directory" in read(shop.layers / "loose" / "health")
+    image, loose = shop.scene.image, shop.scene.loose
+    item = f'image {image}: data item "notes": image data item is missing\n'
+    # What is wrong with an image is wrong with its containers, too.
+    assert f"damaged\n{item}" == read(shop.images / "shop" / "health")
+    assert f"damaged\n{item}" == read(shop.containers / "web" / "health")
+    gone = f"layer {loose}: the driver has no directory for it\n"
+    assert f"damaged\n{gone}" == read(shop.layers / "loose" / "health")
+    assert "ok\n" == read(shop.layers / "top" / "health")
     os.rename(f"{directory}-away", directory)
+    assert "ok\n" == read(shop.layers / "loose" / "health")
+
+
+def test_health_says_what_holdctl_check_says(shop: Shop) -> None:
+    store = shop.scene.store
+    store.set_big_data("images", shop.scene.image, "notes", b"text")
+    Path(store.big_data_path("images", shop.scene.image, "notes")).write_bytes(b"other")
+    store.set_big_data("layers", shop.scene.loose, "notes", b"text")
+    os.unlink(store.big_data_path("layers", shop.scene.loose, "notes"))
+    shop.catch_up()
+
+    holdctl = str(Path(sys.executable).with_name("holdctl"))
+    _, *roots = shop.go.command()
+    said = run(holdctl, *roots, "check", "--quick").stdout
+
+    for path in ("images/shop", "layers/loose"):
+        damaged, *reasons = read(shop.root / path / "health").splitlines()
+        assert "damaged" == damaged and reasons
+        for reason in reasons:
+            assert f" {reason}\n" in said

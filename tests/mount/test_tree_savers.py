@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -184,35 +183,11 @@ def test_a_name_that_ln_might_have_made_is_stored_after_a_second(shop: Shop) -> 
 # -- removing everything ---------------------------------------------------------------------------
 
 
-def test_rm_r_deletes_an_object(shop: Shop) -> None:
-    shop.sh("rm -r containers/web")
-
-    assert set() == shop.go_ids("containers")
-    assert [] == [line for line in shop.errors() if "unlink" in line]
-
-
 def test_rm_r_deletes_objects_one_after_the_other(shop: Shop) -> None:
     shop.sh("echo x > images/shop/big-data/notes; rm -r containers/web images/shop layers/loose")
 
     for kind in ("layers", "images", "containers"):
         assert set() == shop.go_ids(kind)
-
-
-def test_rmtree_deletes_an_object(shop: Shop) -> None:
-    shutil.rmtree(shop.containers / shop.scene.web.id)
-
-    assert set() == shop.go_ids("containers")
-
-
-@pytest.mark.parametrize("path", ["images/shop", "layers/base", "layers/top"])
-def test_rm_r_of_what_is_used_hides_nothing(shop: Shop, path: str) -> None:
-    before = {top: sorted(files) for top, _, files in os.walk(shop.root / path)}
-
-    done = shop.try_sh(f"rm -r {path}")
-
-    assert 1 == done.returncode
-    assert before == {top: sorted(files) for top, _, files in os.walk(shop.root / path)}
-    assert {"shop"} == set(names(shop))
 
 
 def test_rm_rf_in_an_object_that_is_used_refuses_names_too(shop: Shop) -> None:
@@ -232,14 +207,6 @@ def test_what_is_unlinked_is_hidden_under_every_alias(shop: Shop) -> None:
 
     eventually(lambda: not any(path.exists() for path in paths))
     assert "id" not in os.listdir(shop.layers / shop.scene.loose)
-
-
-def test_what_is_unlinked_and_not_deleted_is_shown_again(shop: Shop) -> None:
-    shop.sh("cd layers/loose && rm id created && ls")
-
-    eventually(lambda: "id" in os.listdir(shop.layers / "loose"))
-    assert f"{shop.scene.loose}\n" == (shop.layers / "loose" / "id").read_text()
-    eventually(lambda: any("can't be removed" in line for line in shop.errors()))
 
 
 def test_rm_r_of_a_directory_of_names_drops_them(shop: Shop) -> None:

@@ -356,7 +356,8 @@ static int generate(struct generator *generator)
     struct changes changes = {0};
     int result;
 
-    if (generator->options->is_overlay) {
+    /* With nothing to compare with, the Go library walks the tree too: "a/b" is before "a.b" then. */
+    if (generator->options->is_overlay || generator->options->old_fd < 0) {
         result = walk_tree(generator->options->new_fd, put_entry, generator, &generator->failure);
     } else {
         result = compare_trees(generator->options, false, &changes, &generator->failure);

@@ -66,6 +66,7 @@ struct shard {
     pthread_cond_t work;
     struct job *head, *tail;
     unsigned queued;
+    uint64_t load; /* what the queued jobs cost, see job_cost() */
     unsigned unseen; /* jobs since the writer was last woken or saw the list */
     uint64_t unseen_bytes;
     bool is_waiting;
@@ -141,7 +142,7 @@ void *reader_main(void *untar);
 /* -- untar_jobs.c -- */
 int jobs_start(struct untar *untar, int writers);
 /* Give a job to a writer and take it over. */
-void jobs_add(struct untar *untar, struct job *job, int shard);
+void jobs_add(struct untar *untar, struct job *job);
 /* Wake writers that have something to do: before the unpacker waits. With the lock held. */
 void jobs_wake(struct untar *untar);
 /* Wait until all jobs are done. 0 or the failure. */

@@ -115,6 +115,7 @@ static int keep_parent(struct directories *directories, const char *path, int fd
         .references = 2, /* the slot and the caller */
         .fd = fd,
         .open_count = &directories->open_count,
+        .shard = -1,
         .hash = hash_path(path),
         .is_aliased = is_aliased,
         .is_inheriting = (found.st_mode & S_ISGID) != 0 ||

@@ -15,6 +15,7 @@ struct parent {
     int references; /* atomic */
     int fd;
     int *open_count; /* atomic, of all parents */
+    int shard;       /* whose writer had the last job in it; -1: none yet */
     uint64_t hash;
     bool is_inheriting; /* set-group-ID or a default ACL: what is made in it has a wrong owner or mode */
     bool is_aliased;    /* a symbolic link leads here: another path may lead to the same names */

@@ -5,7 +5,7 @@
 #include "untar_dirs.h"
 
 /* A sleeping writer is woken for so much: waking costs as much as a small file. */
-enum { WAKE_JOBS = 16, WAKE_BYTES = 256 << 10, QUEUED = 4096 };
+enum { WAKE_JOBS = 16, WAKE_BYTES = 256 << 10, QUEUED = 4096, UNEVEN = 64 };
 
 static void free_job(struct job *job)
 {
@@ -22,11 +22,18 @@ static bool is_idle(const struct untar *untar)
     return true;
 }
 
+/* In files: one that is made and given its attributes costs as much as writing 32 KiB. */
+static uint64_t job_cost(const struct job *job)
+{
+    return 1 + (job->size >> 15);
+}
+
 /* Take the done one off the list. With the lock held. */
 static void remove_head(struct shard *shard)
 {
     struct untar *untar = shard->untar;
 
+    shard->load -= job_cost(shard->head);
     shard->head = shard->head->next;
     if (!shard->head)
         shard->tail = NULL;
@@ -100,11 +107,27 @@ void jobs_wake(struct untar *untar)
         }
 }
 
-void jobs_add(struct untar *untar, struct job *job, int index)
+/* The writer for a job. Two in one directory wait for each other, so it stays with one of them
+ * unless the other has much less to do. With the lock held. */
+static struct shard *choose_shard(struct untar *untar, struct parent *parent)
 {
-    struct shard *shard = &untar->shards[index];
+    int lightest = 0;
+
+    for (int i = 1; i < untar->writers; i++)
+        if (untar->shards[i].load < untar->shards[lightest].load)
+            lightest = i;
+    if (parent->shard < 0 ||
+        untar->shards[parent->shard].load > untar->shards[lightest].load + UNEVEN)
+        parent->shard = lightest;
+    return &untar->shards[parent->shard];
+}
+
+void jobs_add(struct untar *untar, struct job *job)
+{
+    struct shard *shard;
 
     pthread_mutex_lock(&untar->lock);
+    shard = choose_shard(untar, job->parent);
     shard->is_full = shard->queued >= QUEUED;
     while (shard->is_full && shard->queued > QUEUED / 2) {
         jobs_wake(untar);
@@ -119,6 +142,7 @@ void jobs_add(struct untar *untar, struct job *job, int index)
         shard->head = job;
     shard->tail = job;
     shard->queued++;
+    shard->load += job_cost(job);
     shard->unseen++;
     shard->unseen_bytes += job->size;
     if (shard->is_waiting && (shard->unseen >= WAKE_JOBS || shard->unseen_bytes >= WAKE_BYTES)) {
