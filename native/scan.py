@@ -12,6 +12,7 @@ _SPAN_BYTES = 8
 #: A record is no shorter than `{"id":""}`.
 _LEAST_RECORD = 9
 _MOST_MEMBERS = 64
+_uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 def scan_records(
@@ -29,27 +30,26 @@ def scan_records(
         for data that is damaged or of another shape, or where that can't be told for certain.
     """
     room = len(data) // _LEAST_RECORD + 1
-    spans = bytearray(room * _SPAN_BYTES)
-    # As much as could be needed, of which only what is filled becomes memory.
-    texts = [bytearray(lib.hold_scan_room(len(data))) for _ in range(columns)]
+    # As much as could be needed, not cleared: only what is filled becomes memory.
+    spans = _uncleared("uint32_t[]", 2 * room)
+    texts = [_uncleared("char[]", lib.hold_scan_room(len(data))) for _ in range(columns)]
     found = ffi.new("struct hold_column[]", columns)
-    views = [ffi.from_buffer("char[]", text) for text in texts]
-    for column, view in zip(found, views, strict=True):
-        column.text = view
+    for column, text in zip(found, texts, strict=True):
+        column.text = text
     count: int = lib.hold_scan_records(
         ffi.from_buffer("char[]", data),
         len(data),
         keys,
-        ffi.from_buffer("uint32_t[]", spans),
+        spans,
         room,
         found,
     )
     if count < 0:
         return None
     return (
-        memoryview(bytes(memoryview(spans)[: count * _SPAN_BYTES])).cast("I"),
+        memoryview(bytes(ffi.buffer(spans, count * _SPAN_BYTES))).cast("I"),
         tuple(
-            str(memoryview(text)[: column.size], "utf-8")
+            str(ffi.buffer(text, column.size), "utf-8")
             for text, column in zip(texts, found, strict=True)
         ),
     )
