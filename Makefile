@@ -6,7 +6,7 @@
 #   make faults    every operation, killed or failing at each of its system calls, and whole
 #                  systems as layers (half an hour)
 #   make lint      the formatter, the linter and the type checker
-#   make bench     how fast it is, against the real tools
+#   make bench     how fast it is, against the real tools; QUICK=1 in minutes, ROWS='a b' some rows
 
 # Debian's own: another one in PATH may lack headers or be too old.
 PYTHON ?= /usr/bin/python3
@@ -20,7 +20,8 @@ DEMO_PACKAGES := busybox-static
 PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun fuse-overlayfs \
 	btrfs-progs xfsprogs e2fsprogs \
 	faketime busybox-static bzip2 xz-utils zstd debootstrap \
-	vim nano rsync mc libglib2.0-bin
+	vim nano rsync mc libglib2.0-bin systemd \
+	xvfb xdotool openbox imagemagick dbus thunar pcmanfm nautilus
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.
@@ -58,7 +59,7 @@ lint: dev
 
 bench: PACKAGES += $(PEER_PACKAGES)
 bench: dev
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(if $(QUICK),QUICK) $(ROWS)
 
 packages:
 	@.make/packages $(PACKAGES)

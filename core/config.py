@@ -9,14 +9,17 @@ The second line is what keeps two programs from mounting one layer with differen
 holds to the letter (spec, cli 1.3; store-format 11).
 """
 
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 from holdfs.core.conffiles import Settings, home_directory, read_settings
 from holdfs.core.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
 _ROOT_GRAPH = "/var/lib/containers/storage"
 _ROOT_RUN = "/run/containers/storage"
@@ -51,7 +54,6 @@ _DRIVER_OPTIONS: dict[str, tuple[str, ...]] = {
 _IMAGE_STORE_OPTIONS = frozenset(("imagestore", "additionalimagestore", "additionalimagestores"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOptions:
     """
     All that decides how a store is opened.
@@ -74,21 +76,75 @@ class StoreOptions:
         warnings: What in the files was not understood, one sentence each.
     """
 
-    graph_root: str
-    run_root: str
-    driver: str = ""
-    driver_options: tuple[str, ...] = ()
-    driver_priority: tuple[str, ...] = ()
-    image_store: str = ""
-    additional_image_stores: tuple[str, ...] = ()
-    transient_store: bool = False
-    disable_volatile: bool = False
-    root_auto_userns_user: str = "containers"
-    auto_userns_min_size: int = 1024
-    auto_userns_max_size: int = 65536
-    rootless: bool = False
-    pull_options: tuple[tuple[str, str], ...] = ()
-    warnings: tuple[str, ...] = ()
+    __slots__ = (
+        "additional_image_stores",
+        "auto_userns_max_size",
+        "auto_userns_min_size",
+        "disable_volatile",
+        "driver",
+        "driver_options",
+        "driver_priority",
+        "graph_root",
+        "image_store",
+        "pull_options",
+        "root_auto_userns_user",
+        "rootless",
+        "run_root",
+        "transient_store",
+        "warnings",
+    )
+
+    def __init__(
+        self,
+        *,
+        graph_root: str,
+        run_root: str,
+        driver: str = "",
+        driver_options: tuple[str, ...] = (),
+        driver_priority: tuple[str, ...] = (),
+        image_store: str = "",
+        additional_image_stores: tuple[str, ...] = (),
+        transient_store: bool = False,
+        disable_volatile: bool = False,
+        root_auto_userns_user: str = "containers",
+        auto_userns_min_size: int = 1024,
+        auto_userns_max_size: int = 65536,
+        rootless: bool = False,
+        pull_options: tuple[tuple[str, str], ...] = (),
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        self.graph_root = graph_root
+        self.run_root = run_root
+        self.driver = driver
+        self.driver_options = driver_options
+        self.driver_priority = driver_priority
+        self.image_store = image_store
+        self.additional_image_stores = additional_image_stores
+        self.transient_store = transient_store
+        self.disable_volatile = disable_volatile
+        self.root_auto_userns_user = root_auto_userns_user
+        self.auto_userns_min_size = auto_userns_min_size
+        self.auto_userns_max_size = auto_userns_max_size
+        self.rootless = rootless
+        self.pull_options = pull_options
+        self.warnings = warnings
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def replaced(self, **changes: Any) -> StoreOptions:
+        """Return the options with some changed."""
+        return StoreOptions(**{**self._values(), **changes})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StoreOptions) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values().values()))
+
+    def __repr__(self) -> str:
+        values = (f"{name}={value!r}" for name, value in self._values().items())
+        return f"StoreOptions({', '.join(values)})"
 
 
 def load_options(
@@ -148,8 +204,7 @@ def overridden(
     """
     driver = _plain_name(driver) or options.driver
     driver_options = (*options.driver_options, *more_driver_options)
-    return replace(
-        options,
+    return options.replaced(
         graph_root=os.path.abspath(graph_root) if graph_root else options.graph_root,
         run_root=os.path.abspath(run_root) if run_root else options.run_root,
         driver=driver,
@@ -295,13 +350,15 @@ def _home(environ: Mapping[str, str]) -> str:
 
 # -- paths -------------------------------------------------------------------------------------
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-
 
 def _expand(path: str, environ: Mapping[str, str], uid: int) -> str:
     """Return `path` absolute, with $UID and variables filled in and symbolic links followed."""
     path = path.replace("$UID", str(uid))
-    path = _VARIABLE.sub(lambda match: environ.get(match[1] or match[2], ""), path)
+    if "$" in path:
+        import re  # seldom needed
+
+        variable = r"\$(?:\{(\w+)\}|(\w+))"
+        path = re.sub(variable, lambda match: environ.get(match[1] or match[2], ""), path)
     try:
         return os.path.realpath(path, strict=True)
     except FileNotFoundError:

@@ -23,7 +23,7 @@ from holdfs.core.sets import Sets
 from holdfs.drivers.base import WhiteoutStyle
 
 if TYPE_CHECKING:
-    from holdfs.native.tarout import Segments, Written
+    from holdfs.native.tarout import OutProgress, Segments, Written
     from holdfs.native.treediff import Change, DiffOf
     from holdfs.native.untar import Compression, IdRange
 
@@ -41,6 +41,7 @@ class Diffing(Sets):
         from_: str = "",
         compression: Compression | None = None,
         generate: bool = False,
+        progress: OutProgress | None = None,
     ) -> Written:
         """
         Write a layer's diff as a tar stream.
@@ -50,6 +51,7 @@ class Diffing(Sets):
             from_: The layer to compare with; "" or an unknown one for the parent.
             compression: NONE, GZIP or ZSTD; None for that of the stream that filled the layer.
             generate: Pass over the tar-split: what is in the layer now, not what was applied.
+            progress: Is filled meanwhile.
 
         Raises:
             LayerNotKnown: There is no layer `to`.
@@ -71,11 +73,17 @@ class Diffing(Sets):
                     self._compared(stack, layer, other),
                     output_fd,
                     compression=chosen,
+                    progress=progress,
                     cancel_fd=cancel_fd,
                 )
             directory_fds = self._open_all(stack, self.driver.lookup_dirs(layer.id))
             return tar_from_split(
-                split_fd, directory_fds, output_fd, compression=chosen, cancel_fd=cancel_fd
+                split_fd,
+                directory_fds,
+                output_fd,
+                compression=chosen,
+                progress=progress,
+                cancel_fd=cancel_fd,
             )
 
     def open_diff(self, to: str) -> Segments:

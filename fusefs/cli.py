@@ -44,7 +44,7 @@ options for -o:
   lock_timeout=S     wait this long for a lock of the store (10)
   entry_timeout=S    let the kernel cache this long (300; changes are told to it at once)
   attr_timeout=S     the same, for attributes
-  log=FILE           append a log
+  log=FILE           append a log;  log=journal  to the journal or syslog (-f: stderr)
   debug              log each request
   graph=, run=, storage-driver=, storage-opt=   as the options of that name, for fstab
   and what libfuse and the kernel take (fsname=, max_read=, nodev, noexec, auto_unmount, ...)
@@ -106,6 +106,8 @@ def parse_command_line(argv: Sequence[str]) -> Command:
     if given.help:
         return Command(text=parser.format_help())
     if given.version:
+        from holdfs.fusefs.versions import version_text
+
         return Command(text=version_text())
     if not 1 <= len(given.paths) <= 2:
         raise UsageError(
@@ -165,19 +167,6 @@ def _graph_root(source: Sequence[str], option: str) -> str:
 
 def _absolute(path: str) -> str:
     return os.path.abspath(path) if path else ""
-
-
-def version_text() -> str:
-    """Return the versions of holdfs and of what it stands on, a line each."""
-    import importlib.metadata
-
-    lines = [f"holdfs {importlib.metadata.version('holdfs')}"]
-    for package in ("pyfuse3", "trio"):
-        try:
-            lines.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            lines.append(f"{package} is missing")
-    return "\n".join([*lines, f"Linux {os.uname().release}", ""])
 
 
 def _stay(choice: Choice) -> int:

@@ -22,8 +22,10 @@ from collections.abc import Callable
 from typing import Final
 
 from holdfs.fusefs.mountpoint import MountError, answer
+from holdfs.fusefs.settings import JOURNAL
 
 _READY: Final = b"\0"
+_SYSTEM_LOG: Final = "/dev/log"
 _MESSAGE_SIZE: Final = 4096  # one write of this much to a pipe is atomic
 
 log = logging.getLogger(__name__)
@@ -137,23 +139,35 @@ def _leave_terminal(keep: int) -> None:
 
 def set_up_logging(log_file: str, *, debug: bool, to_stderr: bool) -> None:
     """
-    Send the log to a file, to stderr, or nowhere.
+    Send the log to a file, to the system's log, to stderr, or nowhere.
+
+    Args:
+        log_file: A path, `JOURNAL`, or "".
 
     Raises:
-        MountError: The file can't be written.
+        MountError: The file can't be written, or no system's log is there.
     """
     handler: logging.Handler
+    form = "%(asctime)s %(levelname)s %(message)s"
     try:
-        handler = (
-            logging.FileHandler(log_file)
-            if log_file
-            else logging.StreamHandler()
-            if to_stderr
-            else logging.NullHandler()
-        )
+        if log_file == JOURNAL:
+            # journald and every syslogd listen there; they note time and severity themselves.
+            from logging.handlers import SysLogHandler
+
+            os.stat(_SYSTEM_LOG)  # the handler itself finds nothing wrong until it has a line
+            handler = SysLogHandler(_SYSTEM_LOG, facility=SysLogHandler.LOG_DAEMON)
+            handler.append_nul = False
+            form = f"holdfs[{os.getpid()}]: %(message)s"
+        elif log_file:
+            handler = logging.FileHandler(log_file)
+        elif to_stderr:
+            handler = logging.StreamHandler()
+        else:
+            handler = logging.NullHandler()
     except OSError as error:
-        raise MountError(f"the log {log_file} can't be written: {error.strerror}") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        where = _SYSTEM_LOG if log_file == JOURNAL else log_file
+        raise MountError(f"the log {where} can't be written: {error.strerror}") from error
+    handler.setFormatter(logging.Formatter(form))
     handler.addFilter(_is_news)
     logging.basicConfig(handlers=[handler], level=logging.INFO)
     logging.getLogger("holdfs").setLevel(logging.DEBUG if debug else logging.INFO)

@@ -15,6 +15,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+#: In the place of a file's name: to the system's log.
+JOURNAL: Final = "journal"
+
 
 class OptionError(ValueError):
     """A word of `-o` is unknown, or its value can't be. The message is for the user."""
@@ -36,7 +39,7 @@ class Settings:
         umask: Permission bits taken off everything shown.
         allow_other, allow_root: Who else may enter the mount.
         debug: Log each request.
-        log_file: Where the daemon writes its log; "" for nowhere (`-f`: stderr).
+        log_file: Where the daemon writes its log; "" for nowhere (`-f`: stderr), or `JOURNAL`.
     """
 
     mount_point: str
@@ -157,7 +160,7 @@ def parse_options(texts: Iterable[str], mount_point: str) -> Choice:
             name, base = _NUMBERS[key]
             chosen[name] = _parse_number(key, value, base)
         elif key == "log" and value:
-            chosen["log_file"] = os.path.abspath(value)
+            chosen["log_file"] = value if value == JOURNAL else os.path.abspath(value)
         elif key in _STORE and value:
             store[_STORE[key]] = value
         elif key == "storage-opt" and value:

@@ -123,10 +123,6 @@ def _ext4() -> str | None:
     return _try_loop("ext4")
 
 
-def _faketime() -> str | None:
-    return None if shutil.which("faketime") else "faketime is not installed"
-
-
 def _btrfs() -> str | None:
     return _try_loop("btrfs")
 
@@ -175,6 +171,11 @@ def _tool(name: str, *args: str) -> Callable[[], str | None]:
     return probe
 
 
+def _installed(name: str) -> Callable[[], str | None]:
+    """For a program that does nothing without a screen, not even show its version."""
+    return lambda: None if shutil.which(name) else f"{name} is not installed"
+
+
 def _call(*command: str) -> None:
     subprocess.run(
         command,
@@ -200,7 +201,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "userns": _userns,
     "idmap": _idmap,
     "seccomp": _seccomp,
-    "faketime": _faketime,
+    "faketime": _installed("faketime"),
     "btrfs": _btrfs,
     "xfs": _xfs,
     "ext4": _ext4,
@@ -218,4 +219,12 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "rsync": _tool("rsync", "--version"),
     "mc": _tool("mc", "--version"),
     "gio": _tool("gio", "version"),
+    "xvfb": _tool("Xvfb", "-help"),
+    "xdotool": _installed("xdotool"),
+    "openbox": _tool("openbox", "--version"),
+    "import": _tool("import", "-version"),
+    "thunar": _installed("thunar"),
+    "systemd-analyze": _tool("systemd-analyze", "--version"),
+    "pcmanfm": _installed("pcmanfm"),
+    "nautilus": _installed("nautilus"),
 }

@@ -1,9 +1,9 @@
 """
 Stores to measure on: as large as wanted, made by writing what the Go tools would have written.
 
-`count` images with a layer each, in chains of `DEPTH`, as pulls of related images leave them:
-records with digests, sizes and dates, the big data that images have, the overlay driver's
-directories.
+`count` images with a layer each or more, in chains of `DEPTH`, as pulls of related images leave
+them, and containers on the first of them: records with digests, sizes and dates, the big data that
+images have, the overlay driver's directories.
 """
 
 import json
@@ -27,11 +27,17 @@ _LINK_SIGNS = string.ascii_uppercase + "234567"
 
 @dataclass(frozen=True)
 class BenchStore:
-    """A store with `count` images and as many layers; `name(i)` and `layer_id(i)` name one."""
+    """
+    A store with `count` images, `layers_each` layers an image, and some containers.
+
+    `name(i)`, `layer_id(i)` and `container_name(i)` name one; image i is on the last of its layers.
+    """
 
     graph: str
     run: str
     count: int
+    layers_each: int = 1
+    containers: int = 0
 
     @property
     def go(self) -> GoStore:
@@ -43,17 +49,28 @@ class BenchStore:
     def layer_id(self, number: int) -> str:
         return sha256(f"layer {number}".encode()).hexdigest()
 
+    def container_name(self, number: int) -> str:
+        return f"box-{number:05d}"
+
+    def container_id(self, number: int) -> str:
+        return sha256(f"container {number}".encode()).hexdigest()
+
 
 @contextmanager
-def made(count: int) -> Iterator[BenchStore]:
-    """Give a store of this size, gone at the end."""
+def made(count: int, *, layers_each: int = 1, containers: int = 0) -> Iterator[BenchStore]:
+    """Give a store of this size, gone at the end. A container has a layer of its own too."""
     with tempfile.TemporaryDirectory(prefix="holdfs-bench-") as top:
-        store = BenchStore(f"{top}/graph", f"{top}/run", count)
+        store = BenchStore(f"{top}/graph", f"{top}/run", count, layers_each, containers)
         _write(store)
         try:
             # The tool itself says whether it takes it for its own.
-            assert count == len(store.go.json("layers")), "containers-storage sees other layers"
-            assert count == len(store.go.json("images")), "containers-storage sees other images"
+            for kind, expected in (
+                ("layers", count * layers_each + containers),
+                ("images", count),
+                ("containers", containers),
+            ):
+                seen = len(store.go.json(kind) or ())
+                assert expected == seen, f"containers-storage sees {seen} {kind}"
             yield store
         finally:
             unmount_below(top)
@@ -66,18 +83,48 @@ def _write(store: BenchStore) -> None:
     layers: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     lower: list[str] = []  # of the chain that is being made, nearest first
-    for number in range(store.count):
+    lowers: list[list[str]] = []  # of each image, its own layer first
+    for number in range(store.count * store.layers_each):
         if number % DEPTH == 0:
             lower = []
         layer = _layer(number, store.layer_id(number), layers[-1]["id"] if lower else "")
         lower = [_make_directories(store, layer["id"], lower), *lower]
         layers.append(layer)
-        images.append(_make_image(store, number, layer["id"]))
-    for kind, records in (("layers", layers), ("images", images)):
+        if number % store.layers_each == store.layers_each - 1:
+            images.append(_make_image(store, len(images), layer["id"]))
+            lowers.append(lower)
+    containers = [
+        _make_container(store, number, images[number], lowers[number], layers)
+        for number in range(store.containers)
+    ]
+    for kind, records in (("layers", layers), ("images", images), ("containers", containers)):
         path = f"{store.graph}/overlay-{kind}/{kind}.json"
         with open(path, "w", encoding="utf-8") as f:
             json.dump(records, f, separators=(",", ":"))
         os.chmod(path, 0o600)
+
+
+def _make_container(
+    store: BenchStore,
+    number: int,
+    image: dict[str, Any],
+    lower: list[str],
+    layers: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Return the record of a container on this image; its layer goes to the others."""
+    layer_id = sha256(f"container layer {number}".encode()).hexdigest()
+    _make_directories(store, layer_id, lower)
+    layers.append({"id": layer_id, "parent": image["layer"], "created": _created(number)})
+    container_id = store.container_id(number)
+    os.makedirs(f"{store.graph}/overlay-containers/{container_id}/userdata", mode=0o700)
+    return {
+        "id": container_id,
+        "names": [store.container_name(number)],
+        "image": image["id"],
+        "layer": layer_id,
+        "metadata": json.dumps({"image-name": image["names"][0], "number": number}),
+        "created": _created(number),
+    }
 
 
 def _created(number: int) -> str:

@@ -319,10 +319,8 @@ def test_a_split_store_keeps_images_and_their_layers_apart(
 ) -> None:
     graph, run = stores()
     images = stores().graph
-    from dataclasses import replace
-
     options = load_options(graph_root=graph, run_root=run, driver="overlay")
-    store = Store.open(replace(options, image_store=images), lock_timeout_s=5)
+    store = Store.open(options.replaced(image_store=images), lock_timeout_s=5)
     base = import_layer(store, TAR, names=["base"], read_only=True)
     store.create_image(layer="base", names=["shop"], big_data=[("manifest", b"{}")])
     container = store.create_container(image="shop", names=["web"])
@@ -344,10 +342,8 @@ def test_a_split_store_keeps_images_and_their_layers_apart(
 
 def test_a_transient_stores_containers_live_in_the_run_root(graph_run: GraphRun) -> None:
     graph, run = graph_run
-    from dataclasses import replace
-
     options = load_options(graph_root=graph, run_root=run, driver="overlay")
-    store = Store.open(replace(options, transient_store=True), lock_timeout_s=5)
+    store = Store.open(options.replaced(transient_store=True), lock_timeout_s=5)
     container = store.create_container(names=["web"])
     assert container.flags["Volatile"] is True
     for name in ("containers", "layers"):

@@ -4,7 +4,6 @@ Content that is elsewhere, or need not last: additional stores, a split store, v
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +65,7 @@ def test_a_split_store_gives_back_the_streams_of_both_halves(
 ) -> None:
     roots, images = stores(), stores().graph
     options = load_options(graph_root=roots.graph, run_root=roots.run, driver="overlay")
-    store = Store.open(replace(options, image_store=images), lock_timeout_s=5)
+    store = Store.open(options.replaced(image_store=images), lock_timeout_s=5)
     import_layer(store, TAR, layer_id="base", read_only=True)
     import_layer(store, MORE, layer_id="top", parent="base", read_only=True)
     store.create_image(layer="top", names=["shop"])
@@ -119,7 +118,7 @@ def test_a_transient_stores_container_has_its_content_and_leaves_none(
 ) -> None:
     roots = stores()
     options = load_options(graph_root=roots.graph, run_root=roots.run, driver="overlay")
-    store = Store.open(replace(options, transient_store=True), lock_timeout_s=5)
+    store = Store.open(options.replaced(transient_store=True), lock_timeout_s=5)
     import_layer(store, TAR, layer_id="base", read_only=True)
     store.create_image(layer="base", names=["shop"])
     container = store.create_container(image="shop")
