@@ -75,8 +75,12 @@ def staging(graph_root: str) -> Iterator[Staging]:
     make_private_dir(top)
     top_fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _clear_left_behind(top_fd)
-        name, lock_fd = _make_locked(top_fd)
+        try:
+            _clear_left_behind(top_fd)
+            name, lock_fd = _make_locked(top_fd)
+        except OSError as error:
+            error.filename = os.path.join(top, error.filename or "")
+            raise
         try:
             with ExitStack() as stack:
                 yield Staging(graph_root, name, stack)
