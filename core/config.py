@@ -69,8 +69,11 @@ class StoreOptions:
         additional_image_stores: Read-only stores that `driver_options` name, in order.
         transient_store: Containers are kept below the run root.
         disable_volatile: Never mount a container volatile.
-        root_auto_userns_user: Whose sub-ID ranges automatic user namespaces are taken from.
-        auto_userns_min_size, auto_userns_max_size: How many IDs such a one has.
+        root_auto_userns_user: Whose sub-ID ranges automatic user namespaces are taken from, "" for
+            the usual one.
+        auto_userns_min_size, auto_userns_max_size: How many IDs such a one has; 0 for the usual.
+        remap_maps: UID and GID map of base layers for which none are asked, each "C:H:S[:…]" or "".
+        remap_owners: User and group whose sub-IDs stand in for these.
         rootless: The store is a user's own.
         pull_options: How images are pulled, as the files say.
         warnings: What in the files was not understood, one sentence each.
@@ -87,6 +90,8 @@ class StoreOptions:
         "graph_root",
         "image_store",
         "pull_options",
+        "remap_maps",
+        "remap_owners",
         "root_auto_userns_user",
         "rootless",
         "run_root",
@@ -106,9 +111,11 @@ class StoreOptions:
         additional_image_stores: tuple[str, ...] = (),
         transient_store: bool = False,
         disable_volatile: bool = False,
-        root_auto_userns_user: str = "containers",
-        auto_userns_min_size: int = 1024,
-        auto_userns_max_size: int = 65536,
+        root_auto_userns_user: str = "",
+        auto_userns_min_size: int = 0,
+        auto_userns_max_size: int = 0,
+        remap_maps: tuple[str, str] = ("", ""),
+        remap_owners: tuple[str, str] = ("", ""),
         rootless: bool = False,
         pull_options: tuple[tuple[str, str], ...] = (),
         warnings: tuple[str, ...] = (),
@@ -125,6 +132,8 @@ class StoreOptions:
         self.root_auto_userns_user = root_auto_userns_user
         self.auto_userns_min_size = auto_userns_min_size
         self.auto_userns_max_size = auto_userns_max_size
+        self.remap_maps = remap_maps
+        self.remap_owners = remap_owners
         self.rootless = rootless
         self.pull_options = pull_options
         self.warnings = warnings
@@ -242,6 +251,7 @@ def _configured(
             words=f"imagestore {image_store} must either be not set or be a different than "
             f"graphroot {graph_root}",
         )
+    user, group = values.get("options.remap-user", ""), values.get("options.remap-group", "")
     return StoreOptions(
         graph_root=graph_root,
         run_root=run_root,
@@ -252,9 +262,12 @@ def _configured(
         additional_image_stores=tuple(_image_stores(driver, options)),
         transient_store=values.get("transient_store", False),
         disable_volatile=values.get("options.disable-volatile", False),
-        root_auto_userns_user=values.get("options.root-auto-userns-user", "") or "containers",
-        auto_userns_min_size=values.get("options.auto-userns-min-size", 0) or 1024,
-        auto_userns_max_size=values.get("options.auto-userns-max-size", 0) or 65536,
+        root_auto_userns_user=values.get("options.root-auto-userns-user", ""),
+        auto_userns_min_size=values.get("options.auto-userns-min-size", 0),
+        auto_userns_max_size=values.get("options.auto-userns-max-size", 0),
+        remap_maps=(values.get("options.remap-uids", ""), values.get("options.remap-gids", "")),
+        # One of the two stands for both.
+        remap_owners=(user or group, group or user),
         rootless=per_user,
         pull_options=tuple(values.get("options.pull_options", {}).items()),
         warnings=settings.warnings,
