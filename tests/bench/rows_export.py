@@ -109,7 +109,7 @@ def _cold(command: Sequence[str]) -> float:
 # -- diff --------------------------------------------------------------------------------------
 
 
-def _diff(name: str, words: str, limits: tuple[float, float], pairs: int) -> Iterator[Row]:
+def _diff(name: str, words: str, limits: tuple[float, ...], pairs: int) -> Iterator[Row]:
     measure = _cold if name == "diff-cold" else time_command
     with filled("overlay") as store:
         if name == "diff-generated":
