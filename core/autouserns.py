@@ -78,7 +78,8 @@ def _needed(sets: Sets, wishes: AutoMaps, top_layer: str) -> int:
         size = max(size, *(n + 1 for n in (*layer.uidset, *layer.gidset)), 1)
         layer_id = layer.parent
     if top_layer:
-        size = max(size, _highest_account(sets, top_layer) + 1)
+        # As the Go library: the highest account itself gets no ID of its own.
+        size = max(size, _highest_account(sets, top_layer))
     most = sets.options.auto_userns_max_size or _MOST
     if size > most:
         raise InvalidValue(

@@ -3,6 +3,8 @@ Content that is elsewhere, or need not last: additional stores, a split store, v
 """
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,3 +136,44 @@ def test_a_transient_stores_container_has_its_content_and_leaves_none(
     assert ["base"] == store.driver.list_layers()
     store.shutdown()
     assert [] == mounts_below(roots.graph)
+
+
+@pytest.mark.parametrize("driver", ["overlay", "vfs"])
+def test_base_layers_have_the_maps_of_the_configuration_with_both(
+    driver: str, stores: Callable[[], GraphRun], tmp_path: Path
+) -> None:
+    records = []
+    for tool in (GoStore, Holdctl):
+        roots, conf = stores(), tmp_path / f"{tool.__name__}.conf"
+        conf.write_text(
+            f'[storage]\ndriver = "{driver}"\ngraphroot = "{roots.graph}"\n'
+            f'runroot = "{roots.run}"\n[storage.options]\n'
+            'remap-uids = "0:100000:65536"\nremap-gids = "0:200000:65536"\n'
+        )
+
+        def run(*words: str, tool: type[GoStore] = tool, conf: Path = conf) -> None:
+            subprocess.run(
+                [tool.program, *words],
+                env={**os.environ, "CONTAINERS_STORAGE_CONF": str(conf)},
+                check=True,
+                capture_output=True,
+                timeout=30,
+            )
+
+        run("create-layer", "-i", "base")
+        run("create-layer", "-i", "child", "base")
+        run("create-layer", "-i", "half", "--hostuidmap")
+        made = json.loads(Path(roots.graph, f"{driver}-layers/layers.json").read_bytes())
+        records.append(
+            [
+                (m.get("uidmap"), m.get("gidmap"), os.stat(_root(driver, roots, m["id"])).st_uid)
+                for m in made
+            ]
+        )
+    assert records[0] == records[1]
+    assert driver == "overlay" or records[0][0][2] == 100000
+
+
+def _root(driver: str, roots: GraphRun, layer_id: str) -> str:
+    below = f"{layer_id}/diff" if driver == "overlay" else f"dir/{layer_id}"
+    return f"{roots.graph}/{driver}/{below}"
