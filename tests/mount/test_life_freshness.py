@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,13 +118,13 @@ def test_the_clock_jumps_under_the_daemon_and_under_the_tools(
 
         for number in range(3):
             scene.go.run("set-metadata", "-m", f"turn {number}", "web", env=env)
-            eventually(
-                lambda text=f"turn {number}\n": (
-                    (shop.containers / "web" / "metadata").read_text() == text
-                )
-            )
+            eventually(partial(_has_text, shop.containers / "web" / "metadata", f"turn {number}\n"))
         os.mkdir(shop.layers / "made")
         assert "made" in scene.go.out("layers")
         (shop.layers / "made" / "metadata").write_text("a\n")
         assert "a\n" == (shop.layers / "made" / "metadata").read_text()
         eventually(lambda: scene.ours() == [], "what is idle did not expire")
+
+
+def _has_text(path: Path, text: str) -> bool:
+    return path.read_text() == text
