@@ -15,7 +15,7 @@ from holdfs.core.errors import (
 )
 from holdfs.core.formats import digests, times
 from holdfs.core.formats.records import Image, Layer
-from holdfs.core.idmapping import INHERITED, MapPair, MapRequest
+from holdfs.core.idmapping import INHERITED, MapRequest, maps_of
 from holdfs.core.ids import new_id
 from holdfs.core.reading import Records
 from holdfs.core.sets import Sets
@@ -66,9 +66,13 @@ class Creating(Sets):
             DuplicateId, DuplicateName: Taken by another layer.
         """
         with self.layers.edit() as edit:
-            layer, pair = self.new_layer(edit.records, parent, names, layer_id, label, maps)
+            layer = self.new_layer(edit.records, parent, names, layer_id, label, maps)
             with self.layers.making(
-                edit, layer, maps=pair, read_only=read_only, storage_options=storage_options
+                edit,
+                layer,
+                maps=maps_of(layer),
+                read_only=read_only,
+                storage_options=storage_options,
             ):
                 edit.replace(layer)
         return layer
@@ -81,11 +85,11 @@ class Creating(Sets):
         layer_id: str,
         label: str,
         maps: MapRequest,
-    ) -> tuple[Layer, MapPair]:
+    ) -> Layer:
         """
-        Return the record of a layer to be made, checked, and the maps that it is made with.
+        Return the record of a layer to be made, checked.
 
-        The maps are the record's own unless the driver shifts owners at mount.
+        Its maps are those that its files are stored with: none if the driver shifts owners at mount.
         """
         distinct = naming.distinct(names)
         parent_id = self._parent(layers, parent)
@@ -93,7 +97,7 @@ class Creating(Sets):
         parent_layer = layers.get(parent_id) if parent_id else None
         pair = idmapping.wanted(maps, parent_layer, idmapping.configured(self.options))
         stored = idmapping.stored(pair, self.driver)
-        layer = Layer(
+        return Layer(
             id=layer_id or new_id(layers),
             names=distinct,
             parent=parent_id,
@@ -102,7 +106,6 @@ class Creating(Sets):
             uidmap=stored.uidmap,
             gidmap=stored.gidmap,
         )
-        return layer, pair
 
     def _parent(self, layers: Records[Layer], ref: str) -> str:
         if not ref:

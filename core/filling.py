@@ -62,7 +62,7 @@ class Filling(Creating):
         from holdfs.core.archive.staging import staging
 
         # Before the long part, so that what must fail does so at once.
-        planned, _ = self.new_layer(self.layers.current(), parent, names, layer_id, label, maps)
+        planned = self.new_layer(self.layers.current(), parent, names, layer_id, label, maps)
         root = self.options.image_store if read_only else ""
         with staging(root or self.graph_root) as place:
             staged = None
@@ -72,10 +72,10 @@ class Filling(Creating):
             else:
                 source_fd = place.spooled(source_fd)
             with self.layers.edit() as edit:
-                layer, pair = self.new_layer(edit.records, parent, names, layer_id, label, maps)
+                layer = self.new_layer(edit.records, parent, names, layer_id, label, maps)
                 content = place.diff if staged is not None else ""
                 with self.layers.making(
-                    edit, layer, maps=pair, read_only=read_only, staged=content
+                    edit, layer, maps=maps_of(layer), read_only=read_only, staged=content
                 ):
                     unpacked = staged or self._unpack_in_place(source_fd, place, layer, progress)
                     check_digests(unpacked, compressed_digest, uncompressed_digest)
