@@ -15,7 +15,7 @@ from holdfs.core.errors import (
 )
 from holdfs.core.formats import digests, times
 from holdfs.core.formats.records import Image, Layer
-from holdfs.core.idmapping import INHERITED, MapRequest, maps_of
+from holdfs.core.idmapping import INHERITED, MapRequest
 from holdfs.core.ids import new_id
 from holdfs.core.reading import Records
 from holdfs.core.sets import Sets
@@ -68,11 +68,7 @@ class Creating(Sets):
         with self.layers.edit() as edit:
             layer = self.new_layer(edit.records, parent, names, layer_id, label, maps)
             with self.layers.making(
-                edit,
-                layer,
-                maps=maps_of(layer),
-                read_only=read_only,
-                storage_options=storage_options,
+                edit, layer, read_only=read_only, storage_options=storage_options
             ):
                 edit.replace(layer)
         return layer
@@ -89,7 +85,7 @@ class Creating(Sets):
         """
         Return the record of a layer to be made, checked.
 
-        Its maps are those that its files are stored with: none if the driver shifts owners at mount.
+        Its maps are what its files are stored with: none if the driver shifts owners at mount.
         """
         distinct = naming.distinct(names)
         parent_id = self._parent(layers, parent)

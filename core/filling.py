@@ -74,9 +74,7 @@ class Filling(Creating):
             with self.layers.edit() as edit:
                 layer = self.new_layer(edit.records, parent, names, layer_id, label, maps)
                 content = place.diff if staged is not None else ""
-                with self.layers.making(
-                    edit, layer, maps=maps_of(layer), read_only=read_only, staged=content
-                ):
+                with self.layers.making(edit, layer, read_only=read_only, staged=content):
                     unpacked = staged or self._unpack_in_place(source_fd, place, layer, progress)
                     check_digests(unpacked, compressed_digest, uncompressed_digest)
                     layer = noted(layer, unpacked)
