@@ -6,7 +6,7 @@
 #   make faults    every operation, killed or failing at each of its system calls, and whole
 #                  systems as layers (half an hour)
 #   make lint      the formatter, the linter and the type checker
-#   make bench     how fast it is, against the real tools
+#   make bench     how fast it is, against the real tools; QUICK=1 in minutes, ROWS='a b' some rows
 
 # Debian's own: another one in PATH may lack headers or be too old.
 PYTHON ?= /usr/bin/python3
@@ -59,7 +59,7 @@ lint: dev
 
 bench: PACKAGES += $(PEER_PACKAGES)
 bench: dev
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(if $(QUICK),QUICK) $(ROWS)
 
 packages:
 	@.make/packages $(PACKAGES)

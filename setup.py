@@ -6,7 +6,16 @@ from pathlib import Path
 from setuptools import setup
 
 # After setuptools, which puts its own distutils in the place of Python's.
+from distutils.command.build_scripts import build_scripts  # isort: skip
 from distutils.command.install_data import install_data  # isort: skip
+
+
+class BuildScripts(build_scripts):
+    """Makes `holdctl`, whose first line has options for Python: pip would leave them out."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.executable = sys.executable
 
 
 class InstallPages(install_data):
@@ -27,9 +36,11 @@ class InstallPages(install_data):
 
 setup(
     cffi_modules=["native/build.py:ffibuilder", "native/build.py:tar_ffibuilder"],
-    cmdclass={"install_data": InstallPages},
+    # No entry point: what pip makes of one starts Python with `site`, and imports `re`.
+    scripts=["core/cli/holdctl"],
+    cmdclass={"build_scripts": BuildScripts, "install_data": InstallPages},
     data_files=[
-        # Nothing by name: the command above makes them.
+        # Nothing by name: InstallPages makes them.
         ("share/man/man1", []),
         ("lib/systemd/system", ["fusefs/units/system/holdfs@.service"]),
         ("lib/systemd/user", ["fusefs/units/user/holdfs@.service"]),

@@ -1,7 +1,8 @@
 """Files that are replaced whole: a reader sees the old content or the new, never a part."""
 
+from __future__ import annotations
+
 import os
-import secrets
 
 from holdfs.native.about import about
 
@@ -23,7 +24,9 @@ def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_res
         OSError: Nothing was replaced, and nothing is left.
     """
     directory, base = os.path.split(path)
-    temporary = os.path.join(directory, f".tmp-{base}{secrets.randbelow(10**10)}")
+    temporary = os.path.join(
+        directory, f".tmp-{base}{int.from_bytes(os.urandom(8), 'little') % 10**10}"
+    )
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with about(path):

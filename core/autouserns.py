@@ -24,6 +24,11 @@ from holdfs.native.mount import umount
 
 _NOBODY: Final = "nobody"
 
+# Where the configuration says nothing.
+_USER: Final = "containers"
+_LEAST: Final = 1024
+_MOST: Final = 65536
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoMaps:
@@ -54,7 +59,7 @@ def choose_maps(sets: Sets, wishes: AutoMaps, top_layer: str) -> MapRequest:
         InvalidValue: The image needs more than may be given.
     """
     size = wishes.size or _needed(sets, wishes, top_layer)
-    user = sets.options.root_auto_userns_user
+    user = sets.options.root_auto_userns_user or _USER
     containers = [sets.containers.current().one(i) for i in sets.containers.current()]
     used_uids = [m for c in containers for m in c.uidmap]
     used_gids = [m for c in containers for m in c.gidmap]
@@ -65,7 +70,7 @@ def choose_maps(sets: Sets, wishes: AutoMaps, top_layer: str) -> MapRequest:
 
 
 def _needed(sets: Sets, wishes: AutoMaps, top_layer: str) -> int:
-    size = max(wishes.initial_size, 1, sets.options.auto_userns_min_size)
+    size = max(wishes.initial_size, 1, sets.options.auto_userns_min_size or _LEAST)
     layers = sets.layers.current()
     layer_id = top_layer
     while layer_id in layers:
@@ -73,8 +78,9 @@ def _needed(sets: Sets, wishes: AutoMaps, top_layer: str) -> int:
         size = max(size, *(n + 1 for n in (*layer.uidset, *layer.gidset)), 1)
         layer_id = layer.parent
     if top_layer:
-        size = max(size, _highest_account(sets, top_layer) + 1)
-    most = sets.options.auto_userns_max_size
+        # As the Go library: the highest account itself gets no ID of its own.
+        size = max(size, _highest_account(sets, top_layer))
+    most = sets.options.auto_userns_max_size or _MOST
     if size > most:
         raise InvalidValue(
             f"the image needs {size} IDs, and an automatic user namespace may have {most}: "

@@ -12,11 +12,17 @@ USER is $XDG_CONFIG_HOME/containers or $HOME/.config/containers. A later file re
 has. Source: spec, store-format 11.1 and 11.2, the newest rules.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from holdfs.core.errors import ConfigError
+from holdfs.core.formats import plaintoml
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
 #: Where the system's files are, the strongest last.
 SYSTEM_DIRS = ("/usr/share/containers", "/etc/containers")
@@ -69,7 +75,7 @@ _FOR_EVERY_USER = frozenset(
 )
 
 
-class Settings(NamedTuple):
+class Settings:
     """
     What the files say together.
 
@@ -78,14 +84,21 @@ class Settings(NamedTuple):
         warnings: One sentence for each key that means nothing here.
     """
 
-    values: dict[str, Any]
-    warnings: tuple[str, ...]
+    __slots__ = ("values", "warnings")
+
+    def __init__(self, values: dict[str, Any], warnings: tuple[str, ...]) -> None:
+        self.values = values
+        self.warnings = warnings
 
 
-class _File(NamedTuple):
-    path: str
-    #: One of the user's own choosing, not the system's for everybody.
-    is_own: bool
+class _File:
+    """A file to be read; `is_own` if it is of the user's own choosing, not the system's."""
+
+    __slots__ = ("is_own", "path")
+
+    def __init__(self, path: str, is_own: bool) -> None:
+        self.path = path
+        self.is_own = is_own
 
 
 def read_settings(environ: Mapping[str, str], *, uid: int, per_user: bool) -> Settings:
@@ -177,18 +190,17 @@ def _conf_names(directory: str) -> list[str]:
 
 
 def _parse(path: str, warnings: list[str]) -> dict[str, Any]:
-    import tomllib  # 8 ms, and with explicit roots on a bare machine there is no file to read
-
     try:
         with open(path, "rb") as f:
-            document = tomllib.load(f)
+            data = f.read()
     except OSError as e:
         raise ConfigError(
             f"can't read {path}: {e.strerror}",
             words=f"open {path}: {(e.strerror or '').lower()}",
         ) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path} is not TOML: {e}", words=f"reading {path}: toml: {e}") from e
+    document = plaintoml.parse(data)
+    if document is None:
+        document = _parse_toml(path, data)
 
     values: dict[str, Any] = {}
     unknown: list[str] = []
@@ -200,6 +212,15 @@ def _parse(path: str, warnings: list[str]) -> dict[str, Any]:
     if unknown:
         warnings.append(f"{path} has keys that mean nothing here: {', '.join(unknown)}")
     return values
+
+
+def _parse_toml(path: str, data: bytes) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path} is not TOML: {e}", words=f"reading {path}: toml: {e}") from e
 
 
 def _flatten(

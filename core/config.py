@@ -9,14 +9,17 @@ The second line is what keeps two programs from mounting one layer with differen
 holds to the letter (spec, cli 1.3; store-format 11).
 """
 
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 from holdfs.core.conffiles import Settings, home_directory, read_settings
 from holdfs.core.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
 _ROOT_GRAPH = "/var/lib/containers/storage"
 _ROOT_RUN = "/run/containers/storage"
@@ -51,7 +54,6 @@ _DRIVER_OPTIONS: dict[str, tuple[str, ...]] = {
 _IMAGE_STORE_OPTIONS = frozenset(("imagestore", "additionalimagestore", "additionalimagestores"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOptions:
     """
     All that decides how a store is opened.
@@ -67,28 +69,91 @@ class StoreOptions:
         additional_image_stores: Read-only stores that `driver_options` name, in order.
         transient_store: Containers are kept below the run root.
         disable_volatile: Never mount a container volatile.
-        root_auto_userns_user: Whose sub-ID ranges automatic user namespaces are taken from.
-        auto_userns_min_size, auto_userns_max_size: How many IDs such a one has.
+        root_auto_userns_user: Whose sub-ID ranges automatic user namespaces are taken from, "" for
+            the usual one.
+        auto_userns_min_size, auto_userns_max_size: How many IDs such a one has; 0 for the usual.
+        remap_maps: UID and GID map of base layers for which none are asked, each "C:H:S[:…]" or "".
+        remap_owners: User and group whose sub-IDs stand in for these.
         rootless: The store is a user's own.
         pull_options: How images are pulled, as the files say.
         warnings: What in the files was not understood, one sentence each.
     """
 
-    graph_root: str
-    run_root: str
-    driver: str = ""
-    driver_options: tuple[str, ...] = ()
-    driver_priority: tuple[str, ...] = ()
-    image_store: str = ""
-    additional_image_stores: tuple[str, ...] = ()
-    transient_store: bool = False
-    disable_volatile: bool = False
-    root_auto_userns_user: str = "containers"
-    auto_userns_min_size: int = 1024
-    auto_userns_max_size: int = 65536
-    rootless: bool = False
-    pull_options: tuple[tuple[str, str], ...] = ()
-    warnings: tuple[str, ...] = ()
+    __slots__ = (
+        "additional_image_stores",
+        "auto_userns_max_size",
+        "auto_userns_min_size",
+        "disable_volatile",
+        "driver",
+        "driver_options",
+        "driver_priority",
+        "graph_root",
+        "image_store",
+        "pull_options",
+        "remap_maps",
+        "remap_owners",
+        "root_auto_userns_user",
+        "rootless",
+        "run_root",
+        "transient_store",
+        "warnings",
+    )
+
+    def __init__(
+        self,
+        *,
+        graph_root: str,
+        run_root: str,
+        driver: str = "",
+        driver_options: tuple[str, ...] = (),
+        driver_priority: tuple[str, ...] = (),
+        image_store: str = "",
+        additional_image_stores: tuple[str, ...] = (),
+        transient_store: bool = False,
+        disable_volatile: bool = False,
+        root_auto_userns_user: str = "",
+        auto_userns_min_size: int = 0,
+        auto_userns_max_size: int = 0,
+        remap_maps: tuple[str, str] = ("", ""),
+        remap_owners: tuple[str, str] = ("", ""),
+        rootless: bool = False,
+        pull_options: tuple[tuple[str, str], ...] = (),
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        self.graph_root = graph_root
+        self.run_root = run_root
+        self.driver = driver
+        self.driver_options = driver_options
+        self.driver_priority = driver_priority
+        self.image_store = image_store
+        self.additional_image_stores = additional_image_stores
+        self.transient_store = transient_store
+        self.disable_volatile = disable_volatile
+        self.root_auto_userns_user = root_auto_userns_user
+        self.auto_userns_min_size = auto_userns_min_size
+        self.auto_userns_max_size = auto_userns_max_size
+        self.remap_maps = remap_maps
+        self.remap_owners = remap_owners
+        self.rootless = rootless
+        self.pull_options = pull_options
+        self.warnings = warnings
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def replaced(self, **changes: Any) -> StoreOptions:
+        """Return the options with some changed."""
+        return StoreOptions(**{**self._values(), **changes})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StoreOptions) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values().values()))
+
+    def __repr__(self) -> str:
+        values = (f"{name}={value!r}" for name, value in self._values().items())
+        return f"StoreOptions({', '.join(values)})"
 
 
 def load_options(
@@ -148,8 +213,7 @@ def overridden(
     """
     driver = _plain_name(driver) or options.driver
     driver_options = (*options.driver_options, *more_driver_options)
-    return replace(
-        options,
+    return options.replaced(
         graph_root=os.path.abspath(graph_root) if graph_root else options.graph_root,
         run_root=os.path.abspath(run_root) if run_root else options.run_root,
         driver=driver,
@@ -187,6 +251,7 @@ def _configured(
             words=f"imagestore {image_store} must either be not set or be a different than "
             f"graphroot {graph_root}",
         )
+    user, group = values.get("options.remap-user", ""), values.get("options.remap-group", "")
     return StoreOptions(
         graph_root=graph_root,
         run_root=run_root,
@@ -197,9 +262,12 @@ def _configured(
         additional_image_stores=tuple(_image_stores(driver, options)),
         transient_store=values.get("transient_store", False),
         disable_volatile=values.get("options.disable-volatile", False),
-        root_auto_userns_user=values.get("options.root-auto-userns-user", "") or "containers",
-        auto_userns_min_size=values.get("options.auto-userns-min-size", 0) or 1024,
-        auto_userns_max_size=values.get("options.auto-userns-max-size", 0) or 65536,
+        root_auto_userns_user=values.get("options.root-auto-userns-user", ""),
+        auto_userns_min_size=values.get("options.auto-userns-min-size", 0),
+        auto_userns_max_size=values.get("options.auto-userns-max-size", 0),
+        remap_maps=(values.get("options.remap-uids", ""), values.get("options.remap-gids", "")),
+        # One of the two stands for both.
+        remap_owners=(user or group, group or user),
         rootless=per_user,
         pull_options=tuple(values.get("options.pull_options", {}).items()),
         warnings=settings.warnings,
@@ -295,13 +363,15 @@ def _home(environ: Mapping[str, str]) -> str:
 
 # -- paths -------------------------------------------------------------------------------------
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-
 
 def _expand(path: str, environ: Mapping[str, str], uid: int) -> str:
     """Return `path` absolute, with $UID and variables filled in and symbolic links followed."""
     path = path.replace("$UID", str(uid))
-    path = _VARIABLE.sub(lambda match: environ.get(match[1] or match[2], ""), path)
+    if "$" in path:
+        import re  # seldom needed
+
+        variable = r"\$(?:\{(\w+)\}|(\w+))"
+        path = re.sub(variable, lambda match: environ.get(match[1] or match[2], ""), path)
     try:
         return os.path.realpath(path, strict=True)
     except FileNotFoundError:

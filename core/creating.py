@@ -90,7 +90,8 @@ class Creating(Sets):
         distinct = naming.distinct(names)
         parent_id = self._parent(layers, parent)
         naming.check_free(layers, "layer", layer_id, distinct)
-        pair = idmapping.wanted(maps, layers.get(parent_id) if parent_id else None)
+        parent_layer = layers.get(parent_id) if parent_id else None
+        pair = idmapping.wanted(maps, parent_layer, idmapping.configured(self.options))
         stored = idmapping.stored(pair, self.driver)
         layer = Layer(
             id=layer_id or new_id(layers),
@@ -132,7 +133,9 @@ class Creating(Sets):
         """
         Make an image record, with all its big data in one hold of the lock.
 
-        (podman's listing fails as a whole while an image without manifest is there.)
+        (podman's listing fails as a whole while an image without manifest is there.) An image of
+        an additional store that has this ID gives the new one what is not given here, its names
+        and its data items.
 
         Args:
             layer: What names the top layer; "" for none.
@@ -154,18 +157,20 @@ class Creating(Sets):
             layer_id = layers.one(self.full_id("layers", layers, layer)).id if layer else ""
             with self.images.edit() as edit:
                 naming.check_free(edit.records, "image", image_id, wanted)
+                theirs, items = self._of_additional_store(edit.records, image_id)
                 image = Image(
                     id=image_id or new_id(edit.records),
-                    digest=digest,
-                    names=wanted,
-                    layer=layer_id,
-                    metadata=metadata,
-                    created=created or now(),
+                    digest=digest or theirs.digest,
+                    names=naming.distinct((*wanted, *theirs.names)),
+                    names_history=theirs.names_history,
+                    layer=layer_id or theirs.layer,
+                    metadata=metadata or theirs.metadata,
+                    created=created or theirs.created,
                 )
                 # Files before the record: a crash in between leaves a directory that nobody
                 # lists, not an image without its manifest.
                 try:
-                    for key, data in big_data:
+                    for key, data in (*items, *big_data):
                         image = bigdata.write_item(
                             self.new_data_dir("images"), "image", image, key, data
                         )
@@ -176,3 +181,13 @@ class Creating(Sets):
                     bigdata.remove_items(self.new_data_dir("images"), image.id)
                     raise
         return image
+
+    def _of_additional_store(
+        self, images: Records[Image], image_id: str
+    ) -> tuple[Image, list[tuple[str, bytes]]]:
+        """Return the image that has this ID, and its items; an empty one if there is none."""
+        if not image_id or image_id not in images:
+            return Image(id="", created=now()), []
+        image, directory = images.one(image_id), images.data_dir(image_id)
+        keys = image.big_data_names
+        return image, [(key, bigdata.read_item(directory, "image", image, key)) for key in keys]

@@ -23,7 +23,7 @@ from holdfs.core.sets import Sets
 from holdfs.drivers.base import WhiteoutStyle
 
 if TYPE_CHECKING:
-    from holdfs.native.tarout import Segments, Written
+    from holdfs.native.tarout import OutProgress, Segments, Written
     from holdfs.native.treediff import Change, DiffOf
     from holdfs.native.untar import Compression, IdRange
 
@@ -41,6 +41,7 @@ class Diffing(Sets):
         from_: str = "",
         compression: Compression | None = None,
         generate: bool = False,
+        progress: OutProgress | None = None,
     ) -> Written:
         """
         Write a layer's diff as a tar stream.
@@ -50,12 +51,14 @@ class Diffing(Sets):
             from_: The layer to compare with; "" or an unknown one for the parent.
             compression: NONE, GZIP or ZSTD; None for that of the stream that filled the layer.
             generate: Pass over the tar-split: what is in the layer now, not what was applied.
+            progress: Is filled meanwhile.
 
         Raises:
             LayerNotKnown: There is no layer `to`.
             OSError: EBADMSG where a file is not what it was; part of the stream is written then.
         """
         # Here: the engine's libraries are a fifth of the time of a command that needs none of them.
+        from holdfs.core.archive.interrupt import interrupt_fd
         from holdfs.native.tarout import tar_from_split
         from holdfs.native.treediff import tar_from_diff
         from holdfs.native.untar import Compression
@@ -64,12 +67,24 @@ class Diffing(Sets):
         chosen = Compression(layer.compression) if compression is None else compression
         with ExitStack() as stack:
             split_fd = None if generate else self._open_split(stack, layer, other)
+            cancel_fd = stack.enter_context(interrupt_fd())
             if split_fd is None:
                 return tar_from_diff(
-                    self._compared(stack, layer, other), output_fd, compression=chosen
+                    self._compared(stack, layer, other),
+                    output_fd,
+                    compression=chosen,
+                    progress=progress,
+                    cancel_fd=cancel_fd,
                 )
             directory_fds = self._open_all(stack, self.driver.lookup_dirs(layer.id))
-            return tar_from_split(split_fd, directory_fds, output_fd, compression=chosen)
+            return tar_from_split(
+                split_fd,
+                directory_fds,
+                output_fd,
+                compression=chosen,
+                progress=progress,
+                cancel_fd=cancel_fd,
+            )
 
     def open_diff(self, to: str) -> Segments:
         """
@@ -155,16 +170,21 @@ class Diffing(Sets):
         )
 
     def _open_tree(self, stack: ExitStack, layer_id: str) -> int:
-        """Return a descriptor of the layer's whole tree, mounted for as long as the stack lives."""
+        """Return a descriptor of the layer's whole tree, there for as long as the stack lives."""
         if self.driver.whiteout_style is WhiteoutStyle.NONE:
             return self._open_all(stack, self.driver.lookup_dirs(layer_id))[0]
         from holdfs.native.mount import umount
 
         target = tempfile.mkdtemp(prefix="holdfs-diff-", dir=self.run_root)
-        stack.callback(os.rmdir, target)
-        self.driver.mount_view(layer_id, target)
-        stack.callback(umount, target)
-        return self._open_all(stack, [target])[0]
+        try:
+            self.driver.mount_view(layer_id, target)
+            try:
+                return self._open_all(stack, [target])[0]
+            finally:
+                # It goes for good with the descriptor: nothing stays if this process is killed.
+                umount(target)
+        finally:
+            os.rmdir(target)
 
     def _open_all(self, stack: ExitStack, paths: list[str]) -> list[int]:
         fds = []

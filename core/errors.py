@@ -6,8 +6,13 @@ way out. `words` is the text of the Go tools for the same refusal, to the letter
 match on (spec: containers/storage errors.go). The kernel's own failures stay `OSError`.
 """
 
+from __future__ import annotations
+
 import errno
-from typing import ClassVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class StoreError(Exception):

@@ -6,7 +6,8 @@ Filling layers from tar streams, which may take long, without keeping others fro
     apply a diff       the same, if nothing is in the layer yet; else into the layer, locked
 
 Where the owners of what the parent has must be changed first (ID maps that the driver can't shift),
-the stream is unpacked in the layer itself while its record is `incomplete`.
+the stream is unpacked in the layer itself while its record is `incomplete`. What is unpacked with a
+lock held has been read to its end before, so that nobody waits for who sends it.
 Source: spec 7.1, 7.4, 10.2.
 """
 
@@ -68,6 +69,8 @@ class Filling(Creating):
             if self._can_stage(planned):
                 staged = self._unpack_staged(source_fd, place, planned, progress)
                 check_digests(staged, compressed_digest, uncompressed_digest)
+            else:
+                source_fd = place.spooled(source_fd)
             with self.layers.edit() as edit:
                 layer, pair = self.new_layer(edit.records, parent, names, layer_id, label, maps)
                 content = place.diff if staged is not None else ""
@@ -97,13 +100,13 @@ class Filling(Creating):
         """
         Unpack a stream into a layer that is there, on top of what is in it.
 
-        A failure leaves an empty layer as it was; in one that holds something already, a part of
-        the stream may have been unpacked.
+        A stream that is damaged leaves the layer as it was: for one that holds something already,
+        all of it is read first. Into such a layer a part of it may have been unpacked when the
+        disk is full, or this process is killed.
 
         Args:
             unused: Refuse a layer that others stand on.
-            whole: `source_fd` is a file, and refused if its end is not marked. It is read through
-                before anything of it goes into a layer that holds something.
+            whole: Refuse a stream whose end is not marked.
 
         Raises:
             LayerNotKnown, StoreReadOnly, DamagedStream.
@@ -121,9 +124,12 @@ class Filling(Creating):
                 staged = self._unpack_staged(source_fd, place, layer, progress)
                 if whole:
                     _check_end(staged)
-            elif whole:
+            else:
+                source_fd = place.spooled(source_fd)
                 with staging(root or self.graph_root) as trial:
-                    _check_end(read_through(source_fd, trial))
+                    tried = read_through(source_fd, trial)
+                    if whole:
+                        _check_end(tried)
                 os.lseek(source_fd, 0, os.SEEK_SET)
             with self.layers.edit() as edit:
                 layer_id = self._fillable(layer_id, unused=unused)

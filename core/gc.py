@@ -4,6 +4,7 @@ Removing what crashes left behind: files of records that are not there any more.
     G/D-containers/<64 hex>/  G/D-images/<64 hex>/       data of no container, of no image
     G/D/<id>                                             driver layers without a record
     G/D-layers/<id>.tar-split.gz  G/D-layers/<64 hex>/   what belongs to no layer
+    G/tmp/holdfs-…/                                      what was being unpacked
 
 All else stays: names that are no IDs belong to others.
 """
@@ -12,6 +13,7 @@ import os
 from typing import Any
 
 from holdfs.core import bigdata, unrecorded
+from holdfs.core.archive import staging
 from holdfs.core.ids import is_full_id
 from holdfs.core.reading import Records
 from holdfs.core.sets import Kind
@@ -38,6 +40,8 @@ def collect(store: Store) -> None:
                 bigdata.remove_items(directory, layer_id)
         _remove_data(store, "layers", layers.records)
         _remove_tar_splits(store, layers.records)
+    for root in {store.graph_root, store.options.image_store} - {""}:
+        staging.clear(root)
 
 
 def _remove_data(store: Store, kind: Kind, records: Records[Any]) -> None:

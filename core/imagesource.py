@@ -5,6 +5,7 @@ Where an image comes from: an OCI layout or what `docker save` writes, as a dire
     manifest.json  <config>.json  <layer>.tar           one entry an image, layers uncompressed
 """
 
+import errno
 import os
 import platform
 import tarfile
@@ -68,6 +69,9 @@ class Files:
         """
         self._path = path
         self._archive: tarfile.TarFile | None = None
+        if not path:
+            # tarfile would take it for no name at all.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         if file is not None or not os.path.isdir(path):
             try:
                 self._archive = tarfile.open(  # noqa: SIM115  # closed with this

@@ -24,9 +24,11 @@ import msgspec
 
 from holdfs.core import bigdata
 from holdfs.core.formats.records import Image, Layer
+from holdfs.core.formats.shapes import LAYERS
 from holdfs.core.idmapping import MapPair, maps_of
 from holdfs.core.lockfile import LockFile, LockGroup
-from holdfs.core.reading import Records, Source
+from holdfs.core.part import Source
+from holdfs.core.reading import Records
 from holdfs.core.recordset import Edit, RecordSet
 from holdfs.drivers.base import Driver, DriverError
 
@@ -47,7 +49,7 @@ class Layers(RecordSet[Layer]):
     def __init__(
         self, driver: Driver, directory: str, lock: LockFile | LockGroup, sources: Sequence[Source]
     ) -> None:
-        super().__init__(Layer, lock, sources)
+        super().__init__(LAYERS, lock, sources)
         self.driver = driver
         self.directory = directory
 
@@ -55,13 +57,15 @@ class Layers(RecordSet[Layer]):
     def edit(self) -> Iterator[Edit[Layer]]:
         """As for every set; layers that a crash left half made or half gone are deleted first."""
         with super().edit() as edit:
-            for layer_id in edit.records.ids:
-                if edit.records.is_read_only(layer_id):
-                    continue
-                # The words are looked for in the bytes first: hardly any record has them.
-                raw = edit.records.raw(layer_id)
-                if b'"incomplete"' not in raw and b'"holdfs-recreated"' not in raw:
-                    continue
+            # The words are looked for in the bytes first: hardly any record has them.
+            suspects = [
+                layer_id
+                for part in edit.records.parts
+                if not part.source.read_only
+                if b'"incomplete"' in part.data or b'"holdfs-recreated"' in part.data
+                for layer_id in dict.fromkeys(part.ids)
+            ]
+            for layer_id in suspects:
                 layer = edit.records.one(layer_id)
                 if layer.flags.get(INCOMPLETE) is True:
                     _log.warning("found incomplete layer %s, deleting it", layer_id)

@@ -9,56 +9,46 @@ descriptor of the file does not drop them. The token says whether what we read e
 A lock file is opened anew for each hold, never replaced, never removed.
 """
 
+from __future__ import annotations
+
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Final
 
-from filelock import BaseFileLock, Timeout
-
-from holdfs.core.errors import LockTimeout
 from holdfs.core.formats.lastwrite import TOKEN_SIZE, new_token
 from holdfs.native import lock
 from holdfs.native.about import about
 
-# The holds are short (one JSON file written): a waiter asks again soon, at little cost.
-_POLL_S: Final = 0.002
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+    from typing import TypeAlias
 
 
-class _RecordLock(BaseFileLock):
-    """filelock's waiting and bookkeeping around our primitive; its own flock excludes nobody."""
+def lock_once(path: str, *, exclusive: bool) -> int | None:
+    """
+    Return a descriptor of the lock file, made if need be, that holds the lock; None if others do.
 
-    exclusive = True
-
-    def _acquire(self) -> None:
-        access = os.O_RDWR if self.exclusive else os.O_RDONLY
-        try:
-            fd = os.open(self.lock_file, access | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError:
-            if self.exclusive:
-                raise
-            # A read-only medium: O_CREAT fails there even for a file that exists (EROFS, EACCES).
-            fd = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            with about(self.lock_file):
-                if lock.lock_try(fd, exclusive=self.exclusive):
-                    self._context.lock_file_fd = fd
-                    return
-        except BaseException:
-            os.close(fd)
+    Closing it drops the lock. Raises OSError.
+    """
+    access = os.O_RDWR if exclusive else os.O_RDONLY
+    try:
+        fd = os.open(path, access | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        if exclusive:
             raise
+        # A read-only medium: O_CREAT fails there even for a file that exists (EROFS, EACCES).
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with about(path):
+            if lock.lock_try(fd, exclusive=exclusive):
+                return fd
+    except BaseException:
         os.close(fd)
-
-    def _release(self) -> None:
-        fd = self._context.lock_file_fd
-        self._context.lock_file_fd = None
-        if fd is not None:
-            os.close(fd)
-
-
-class _SharedRecordLock(_RecordLock):
-    exclusive = False
+        raise
+    os.close(fd)
+    return None
 
 
 class HeldLock:
@@ -113,32 +103,48 @@ class LockFile:
         Raises:
             LockTimeout: Somebody held it for longer than `timeout_s`.
         """
-        return self._holding(_RecordLock)
+        return _Hold(self, exclusive=True)
 
     def reading(self) -> AbstractContextManager[HeldLock]:
         """Hold the lock beside other readers; raises as `writing`."""
-        return self._holding(_SharedRecordLock)
+        return _Hold(self, exclusive=False)
 
-    @contextmanager
-    def _holding(self, kind: type[_RecordLock]) -> Iterator[HeldLock]:
-        make_private_dir(os.path.dirname(self.path))
-        held = kind(self.path, thread_local=False, poll_interval=_POLL_S)
-        try:
-            held.acquire(timeout=-1 if self.timeout_s is None else self.timeout_s)
-        except Timeout as error:
-            raise LockTimeout(self.path, self.timeout_s or 0.0) from error
-        try:
-            fd = held._context.lock_file_fd
-            assert fd is not None, "filelock says acquired and has no descriptor"
-            yield HeldLock(fd, self.path)
-        finally:
-            held.release()
+
+class _Hold:
+    """One hold of a lock file."""
+
+    __slots__ = ("_exclusive", "_fd", "_file")
+
+    def __init__(self, file: LockFile, *, exclusive: bool) -> None:
+        self._file = file
+        self._exclusive = exclusive
+        self._fd = -1
+
+    def __enter__(self) -> HeldLock:
+        path = self._file.path
+        make_private_dir(os.path.dirname(path))
+        fd = lock_once(path, exclusive=self._exclusive)
+        if fd is None:
+            # Seldom, and what waits well takes longer to import than a short command.
+            from holdfs.core.waiting import wait_for
+
+            fd = wait_for(path, exclusive=self._exclusive, timeout_s=self._file.timeout_s)
+        self._fd = fd
+        return HeldLock(fd, path)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)
 
 
 class HeldGroup:
     """Several locks that are held: one token for all, renewed together."""
 
-    def __init__(self, held: "Sequence[Held]") -> None:
+    def __init__(self, held: Sequence[Held]) -> None:
         self._held = held
 
     def token(self) -> bytes:
@@ -150,7 +156,8 @@ class HeldGroup:
         return b"".join(held.renew_token() for held in self._held)
 
 
-Held = HeldLock | HeldGroup
+if TYPE_CHECKING:
+    Held: TypeAlias = HeldLock | HeldGroup
 
 
 class LockGroup:
@@ -165,17 +172,43 @@ class LockGroup:
         """Return the tokens as they are now, without a lock."""
         return b"".join(lock.token() for lock in self._locks)
 
-    @contextmanager
-    def writing(self) -> Iterator[HeldGroup]:
+    def writing(self) -> AbstractContextManager[HeldGroup]:
         """Hold all of them alone; raises as `LockFile.writing`."""
-        with ExitStack() as stack:
-            yield HeldGroup([stack.enter_context(lock.writing()) for lock in self._locks])
+        return _GroupHold([lock.writing() for lock in self._locks])
 
-    @contextmanager
-    def reading(self) -> Iterator[HeldGroup]:
+    def reading(self) -> AbstractContextManager[HeldGroup]:
         """Hold all of them beside other readers; raises as `LockFile.writing`."""
-        with ExitStack() as stack:
-            yield HeldGroup([stack.enter_context(lock.reading()) for lock in self._locks])
+        return _GroupHold([lock.reading() for lock in self._locks])
+
+
+class _GroupHold:
+    """One hold of several lock files."""
+
+    __slots__ = ("_entered", "_holds")
+
+    def __init__(self, holds: Sequence[AbstractContextManager[HeldLock]]) -> None:
+        self._holds = holds
+        self._entered: list[AbstractContextManager[HeldLock]] = []
+
+    def __enter__(self) -> HeldGroup:
+        held = []
+        try:
+            for hold in self._holds:
+                held.append(hold.__enter__())
+                self._entered.append(hold)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return HeldGroup(held)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        while self._entered:
+            self._entered.pop().__exit__(kind, error, traceback)
 
 
 def make_private_dir(path: str) -> None:

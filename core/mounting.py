@@ -229,7 +229,7 @@ class Mounting(Sets):
 
     def _user_data(self, root: str, ref: str) -> str:
         container_id = self.full_id("containers", self.containers.current(), ref)
-        directory = os.path.join(self._dir(root, "containers"), container_id, "userdata")
+        directory = os.path.join(self.places.dir(root, "containers"), container_id, "userdata")
         make_private_dir(directory)
         return directory
 

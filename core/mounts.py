@@ -7,20 +7,26 @@ It lives in the run root, so it is gone after a reboot, as the mounts are. Only 
 kept. Source: spec 2.5.
 """
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from __future__ import annotations
 
-import msgspec
+from _thread import allocate_lock
 
-from holdfs.core.atomic import write_atomic
 from holdfs.core.errors import StoreDamaged
-from holdfs.core.formats import records
-from holdfs.core.formats.records import MountEntry
-from holdfs.core.lockfile import LockFile
-from holdfs.core.reading import Signature, stat_signature
+from holdfs.core.part import stat_signature
 
-Mounts = Mapping[str, MountEntry]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+    from typing import TypeAlias
+
+    from holdfs.core.formats.records import MountEntry
+    from holdfs.core.lockfile import HeldLock, LockFile
+    from holdfs.core.part import Signature
+
+    Mounts: TypeAlias = Mapping[str, MountEntry]
+
 _NONE: Mounts = {}
 
 
@@ -30,7 +36,7 @@ class MountTable:
     def __init__(self, path: str, lock: LockFile) -> None:
         self.path = path
         self.lock = lock
-        self._mutex = threading.Lock()
+        self._mutex = allocate_lock()
         self._signature: tuple[bytes, Signature] = (b"", None)
         self._current: Mounts = _NONE
 
@@ -55,15 +61,19 @@ class MountTable:
                 data = file.read()
         except FileNotFoundError:
             return _NONE
+        if data in (b"", b"null", b"[]"):
+            return _NONE
+        import msgspec
+
+        from holdfs.core.formats import records
+
         try:
-            empty = data in (b"", b"null")
-            entries = [] if empty else records.decode(data, list[MountEntry])
+            entries = records.decode(data, list[records.MountEntry])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreDamaged(self.path, str(error)) from None
         return {entry.id: entry for entry in entries if entry.path and entry.count > 0}
 
-    @contextmanager
-    def edit(self) -> Iterator[dict[str, MountEntry]]:
+    def edit(self) -> _Edit:
         """
         Hold the lock for writing and yield the table, to be changed in place; saved at the end.
 
@@ -73,11 +83,43 @@ class MountTable:
             LockTimeout: The lock was not to be had.
             StoreDamaged: The file is no list of mounts; it stays as it is.
         """
-        with self.lock.writing() as held:
-            before = self._read()
-            table = dict(before)
-            yield table
-            kept = [entry for entry in table.values() if entry.count > 0]
-            if kept != list(before.values()):
-                held.renew_token()
-                write_atomic(self.path, records.encode_value(kept))
+        return _Edit(self)
+
+
+class _Edit:
+    """One transaction."""
+
+    def __init__(self, table: MountTable) -> None:
+        self._table = table
+        self._hold: AbstractContextManager[HeldLock] = table.lock.writing()
+
+    def __enter__(self) -> dict[str, MountEntry]:
+        self._held = self._hold.__enter__()
+        try:
+            self._before = self._table._read()
+        except BaseException as error:
+            self._hold.__exit__(type(error), error, None)
+            raise
+        self._changed = dict(self._before)
+        return self._changed
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._save()
+        finally:
+            self._hold.__exit__(kind, error, traceback)
+
+    def _save(self) -> None:
+        kept = [entry for entry in self._changed.values() if entry.count > 0]
+        if kept != list(self._before.values()):
+            from holdfs.core.atomic import write_atomic
+            from holdfs.core.formats import records
+
+            self._held.renew_token()
+            write_atomic(self._table.path, records.encode_value(kept))

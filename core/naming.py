@@ -4,9 +4,7 @@ Names of objects: unique within a kind, taken away by whoever sets them, refused
 Source: containers/storage, store.go updateNames; spec 5.
 """
 
-from collections.abc import Iterable, Sequence
-
-import msgspec
+from __future__ import annotations
 
 from holdfs.core.errors import (
     ContainerNotKnown,
@@ -17,9 +15,16 @@ from holdfs.core.errors import (
     LayerNotKnown,
     NotKnown,
 )
-from holdfs.core.formats.records import Image, R
-from holdfs.core.reading import Records
-from holdfs.core.recordset import Edit
+from holdfs.core.formats.shapes import IMAGES
+from holdfs.core.part import entries
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from holdfs.core.formats.generic import R
+    from holdfs.core.reading import Records
+    from holdfs.core.recordset import Edit
 
 
 def distinct(names: Iterable[str]) -> tuple[str, ...]:
@@ -102,17 +107,25 @@ def set_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[str,
     for name in wanted:
         owner = edit.records.by_name.get(name)
         if owner is not None and owner != record_id and not edit.records.is_read_only(owner):
-            loser = edit.records.one(owner)
-            kept = tuple(other for other in _names(loser) if other not in wanted)
-            edit.replace(msgspec.structs.replace(loser, names=kept))
-    record = edit.records.one(record_id)
-    changed = msgspec.structs.replace(record, names=wanted)
-    if isinstance(changed, Image):
-        history = dict.fromkeys((*reversed(wanted), *changed.names_history))
-        changed = msgspec.structs.replace(changed, names_history=tuple(history))
-    if changed != record:
-        edit.replace(changed)
+            names_left = edit.records.names_of(owner)
+            kept = tuple(other for other in names_left if other not in wanted)
+            edit.change(owner, {"names": kept})
+    if edit.records.shape.name == IMAGES.name:
+        before = _history(edit.records, record_id)
+        history = tuple(dict.fromkeys((*reversed(wanted), *before)))
+        if wanted != edit.records.names_of(record_id) or history != before:
+            edit.change(record_id, {"names": wanted, "names-history": history})
+    elif wanted != edit.records.names_of(record_id):
+        edit.change(record_id, {"names": wanted})
     return wanted
+
+
+def _history(records: Records[R], record_id: str) -> tuple[str, ...]:
+    cells = records.cells(record_id, "names-history")
+    if cells is not None:
+        return entries(cells[0])
+    found: tuple[str, ...] = records.one(record_id).names_history  # type: ignore[attr-defined]
+    return found
 
 
 def add_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -135,11 +148,6 @@ def remove_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[s
     dropped = frozenset(names)
     old = edit.records.names_of(record_id)
     return set_names(edit, record_id, (name for name in old if name not in dropped))
-
-
-def _names(record: R) -> tuple[str, ...]:
-    names: tuple[str, ...] = record.names  # type: ignore[attr-defined]  # each kind has them
-    return names
 
 
 def rename(edit: Edit[R], kind: str, old: str, new: str, *, replace: bool) -> str:

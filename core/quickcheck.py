@@ -82,7 +82,7 @@ def _or_damage(
 
 def prefix(records: Records[Any], record_id: str) -> str:
     """Return how a problem begins: the object's kind and ID."""
-    kind = records.kind.__name__.lower()
+    kind = records.shape.name.lower()
     return f"{'read-only ' if records.is_read_only(record_id) else ''}{kind} {record_id}"
 
 
@@ -117,7 +117,7 @@ def missing_image(snapshot: Snapshot, container: Container) -> Iterator[str]:
 
 def wrong_items(records: Records[Any], record: Image | Container) -> Iterator[str]:
     """Yield a line for each data item that is not there, or not of the recorded size."""
-    kind = records.kind.__name__.lower()
+    kind = records.shape.name.lower()
     for key, path in _items(records.data_dir(record.id), record):
         item = f'{prefix(records, record.id)}: data item "{key}": {kind} data item'
         try:

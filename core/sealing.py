@@ -81,13 +81,16 @@ class Sealing(Filling, Diffing):
             with _opened(place.diff) as staged_fd:
                 try:
                     with self._streamed(layer, generate=False) as reader:
-                        unpack(reader, staged_fd, place.tar_split, self.driver, layer)
+                        unpacked = unpack(reader, staged_fd, place.tar_split, self.driver, layer)
                 except DamagedStream:
                     return False
                 except OSError as error:
                     if error.errno in _CHANGED:
                         return False
                     raise
+                # Killed before the record was replaced, a process leaves its tar-split alone.
+                if layer.diff_digest != f"sha256:{unpacked.sha256}":
+                    return False
                 own = self.driver.diff_path(layer.id) or self.driver.mount_point(layer.id)
                 with _opened(own) as own_fd:
                     found = changes(DiffOf(new_fd=own_fd, old_fd=staged_fd)).entries

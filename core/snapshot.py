@@ -4,16 +4,21 @@ One immutable view of the whole store: every set at one reading, and how the obj
 Relations are computed when first asked for and then kept, as nothing here can change.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from __future__ import annotations
 
 from holdfs.core.errors import StoreDamaged
-from holdfs.core.formats.records import Container, Image, Layer, MountEntry
-from holdfs.core.reading import Records
+from holdfs.core.part import entries
 
-Index = Mapping[str, Sequence[str]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, TypeAlias
+
+    from holdfs.core.formats.records import Container, Image, Layer
+    from holdfs.core.mounts import Mounts
+    from holdfs.core.reading import Records
+
+    Index: TypeAlias = Mapping[str, Sequence[str]]
 
 
 class Snapshot:
@@ -28,7 +33,7 @@ class Snapshot:
         layers: Records[Layer],
         images: Records[Image],
         containers: Records[Container],
-        mounts: Mapping[str, MountEntry],
+        mounts: Mounts,
         mounts_damage: StoreDamaged | None = None,
     ) -> None:
         self.layers = layers
@@ -36,49 +41,48 @@ class Snapshot:
         self.containers = containers
         self.mounts = mounts
         self.mounts_damage = mounts_damage
+        self._indexes: dict[str, Index] = {}
 
-    @cached_property
-    def _children(self) -> Index:
-        return _index((head.parent, head.id) for head in self.layers.heads())
+    def _once(self, name: str, make: Callable[[], Iterable[tuple[str, str]]]) -> Index:
+        """Return the index of this name, made when it is first asked for."""
+        index = self._indexes.get(name)
+        if index is None:
+            index = self._indexes[name] = _index(make())
+        return index
 
-    @cached_property
-    def _images_on(self) -> Index:
-        return _index(
-            (layer, head.id)
-            for head in self.images.heads()
-            for layer in dict.fromkeys((head.layer, *head.mapped_layers))
-        )
-
-    @cached_property
-    def _containers_on(self) -> Index:
-        return _index((head.layer, head.id) for head in self.containers.heads())
-
-    @cached_property
-    def _containers_of(self) -> Index:
-        return _index((head.image, head.id) for head in self.containers.heads())
+    def _images_by_layer(self) -> Iterable[tuple[str, str]]:
+        mapped = self.images.column("mapped-layers")
+        for (image_id, layer), (_, others) in zip(self.images.column("layer"), mapped, strict=True):
+            yield str(layer), image_id
+            if others:
+                yield from ((o, image_id) for o in dict.fromkeys(entries(others)) if o != layer)
 
     def children(self, layer_id: str) -> Sequence[str]:
         """Return the layers whose parent this is."""
-        return self._children.get(layer_id, ())
+        return self._once("children", lambda: _turned(self.layers, "parent")).get(layer_id, ())
 
     def images_on(self, layer_id: str) -> Sequence[str]:
         """Return the images whose top layer, or a mapped copy of it, this is."""
-        return self._images_on.get(layer_id, ())
+        return self._once("images on", self._images_by_layer).get(layer_id, ())
 
     def containers_on(self, layer_id: str) -> Sequence[str]:
         """Return the containers whose own layer this is (one, unless the store is damaged)."""
-        return self._containers_on.get(layer_id, ())
+        return self._once("containers on", lambda: _turned(self.containers, "layer")).get(
+            layer_id, ()
+        )
 
     def containers_of(self, image_id: str) -> Sequence[str]:
         """Return the containers made from this image."""
-        return self._containers_of.get(image_id, ())
+        return self._once("containers of", lambda: _turned(self.containers, "image")).get(
+            image_id, ()
+        )
 
     def chain(self, layer_id: str) -> tuple[str, ...]:
         """Return the layer and its ancestors, base first; it ends early at a missing parent."""
         found: dict[str, None] = {}
         while layer_id in self.layers and layer_id not in found:
             found[layer_id] = None
-            layer_id = self.layers.head(layer_id).parent
+            layer_id = str(self.layers.cell(layer_id, "parent"))
         return tuple(reversed(found))
 
     def is_dangling_layer(self, layer_id: str) -> bool:
@@ -91,20 +95,26 @@ class Snapshot:
         """Whether the image has neither a name nor a container."""
         return not (self.images.names_of(image_id) or self.containers_of(image_id))
 
-    @cached_property
+    @property
     def layers_by_digest(self) -> Index:
         """Layers by the digest of their diff, compressed or not."""
-        return _index(
-            (digest, layer.id)
-            for layer in _readable(self.layers)
-            for digest in dict.fromkeys((layer.compressed_diff_digest, layer.diff_digest))
+        return self._once(
+            "layers by digest",
+            lambda: (
+                (digest, layer.id)
+                for layer in _readable(self.layers)
+                for digest in dict.fromkeys((layer.compressed_diff_digest, layer.diff_digest))
+            ),
         )
 
-    @cached_property
+    @property
     def images_by_digest(self) -> Index:
         """Images by each of their digests."""
-        return _index(
-            (digest, image.id) for image in _readable(self.images) for digest in image.digests
+        return self._once(
+            "images by digest",
+            lambda: (
+                (digest, image.id) for image in _readable(self.images) for digest in image.digests
+            ),
         )
 
 
@@ -117,69 +127,14 @@ def _readable(records: Records[Any]) -> Iterable[Any]:
             continue  # its own health says so
 
 
+def _turned(records: Records[Any], key: str) -> Iterable[tuple[str, str]]:
+    """Yield what each record has of a column, and its ID."""
+    return ((str(cell), record_id) for record_id, cell in records.column(key))
+
+
 def _index(pairs: Iterable[tuple[str, str]]) -> Index:
     result: dict[str, list[str]] = {}
     for key, value in pairs:
         if key:
             result.setdefault(key, []).append(value)
     return result
-
-
-@dataclass(frozen=True, slots=True)
-class SetChanges:
-    """What became of one kind between two snapshots; full IDs."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    renamed: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed)
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """
-    What differs between two snapshots.
-
-    `changed` are records whose bytes differ; `renamed` those of them whose names do; `mounts` are
-    layers whose mount point or count differs.
-    """
-
-    layers: SetChanges
-    images: SetChanges
-    containers: SetChanges
-    mounts: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.layers or self.images or self.containers or self.mounts)
-
-
-def compare(old: Snapshot, new: Snapshot) -> Changes:
-    """Return what became of the store from `old` to `new`."""
-    mounts: tuple[str, ...] = ()
-    if old.mounts is not new.mounts:
-        mounts = tuple(
-            layer_id
-            for layer_id in dict.fromkeys((*old.mounts, *new.mounts))
-            if old.mounts.get(layer_id) != new.mounts.get(layer_id)
-        )
-    return Changes(
-        layers=_compare_set(old.layers, new.layers),
-        images=_compare_set(old.images, new.images),
-        containers=_compare_set(old.containers, new.containers),
-        mounts=mounts,
-    )
-
-
-def _compare_set(old: Records[Any], new: Records[Any]) -> SetChanges:
-    if old is new:
-        return SetChanges()
-    changed = new.changed_since(old)
-    return SetChanges(
-        added=tuple(i for i in new if i not in old),
-        removed=tuple(i for i in old if i not in new),
-        changed=changed,
-        renamed=tuple(i for i in changed if old.names_of(i) != new.names_of(i)),
-    )

@@ -12,31 +12,21 @@ A `ref` is a full ID, a name, or an unambiguous prefix; every check then works o
 Go tools' DeleteLayer compares what it was given, and so misses its checks: spec 10.6.)
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
-
-from holdfs.core import bigdata, naming
+from holdfs.core import bigdata
+from holdfs.core.changing import SINGULAR
 from holdfs.core.config import StoreOptions
 from holdfs.core.deleting import Deleting
 from holdfs.core.errors import (
     BigDataNotKnown,
-    LayerNotKnown,
-    NotAnId,
-    NotKnown,
-    StoreReadOnly,
 )
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.mounting import Mounting
-from holdfs.core.recordset import Edit, RecordSet
+from holdfs.core.recordset import Edit
 from holdfs.core.relating import Relating
 from holdfs.core.sets import Kind
 from holdfs.drivers import open_driver
-
-T = TypeVar("T")
-
-_SINGULAR = {"layers": "layer", "images": "image", "containers": "container"}
 
 
 class Store(Relating, Deleting, Mounting):
@@ -77,76 +67,7 @@ class Store(Relating, Deleting, Mounting):
             *self.driver.status(),
         ]
 
-    def find(self, ref: str) -> tuple[Kind, str]:
-        """
-        Return kind and full ID of what `ref` names, tried as layer, image, container.
-
-        Raises:
-            LayerNotKnown: It names nothing. (The words for every kind, as with the Go tools.)
-        """
-        snapshot = self.snapshot()
-        kinds: tuple[Kind, ...] = ("layers", "images", "containers")
-        for kind in kinds:
-            try:
-                return kind, self.full_id(kind, getattr(snapshot, kind), ref)
-            except NotKnown:
-                continue
-        raise LayerNotKnown(ref)
-
     # -- one record: names, metadata, big data ---------------------------------------------------
-
-    def _set(self, kind: Kind) -> RecordSet[Any]:
-        found: RecordSet[Any] = getattr(self, kind)
-        return found
-
-    def _change(self, kind: Kind, ref: str, change: Callable[[Edit[Any], str], T]) -> T:
-        """Run `change(edit, full ID)` under the lock of the kind."""
-        with self._set(kind).edit() as edit:
-            record_id = self.full_id(kind, edit.records, ref)
-            if edit.records.is_read_only(record_id):
-                raise StoreReadOnly(
-                    f"{_SINGULAR[kind]} {record_id} belongs to an additional store, "
-                    "which is read-only here"
-                )
-            return change(edit, record_id)
-
-    def set_names(self, kind: Kind, ref: str, wanted: Sequence[str]) -> tuple[str, ...]:
-        """Give the object exactly these names, taken from whoever has them; return them."""
-        return self._change(
-            kind, ref, lambda edit, record_id: naming.set_names(edit, record_id, wanted)
-        )
-
-    def add_names(self, kind: Kind, ref: str, added: Sequence[str]) -> tuple[str, ...]:
-        """Give the object these names before its own; return all of them."""
-        return self._change(
-            kind, ref, lambda edit, record_id: naming.add_names(edit, record_id, added)
-        )
-
-    def append_names(self, kind: Kind, ref: str, added: Sequence[str]) -> tuple[str, ...]:
-        """Give the object these names after its own; return all of them."""
-        return self._change(
-            kind, ref, lambda edit, record_id: naming.append_names(edit, record_id, added)
-        )
-
-    def remove_names(self, kind: Kind, ref: str, dropped: Sequence[str]) -> tuple[str, ...]:
-        """Take these names from the object, which need not have them; return what is left."""
-        return self._change(
-            kind, ref, lambda edit, record_id: naming.remove_names(edit, record_id, dropped)
-        )
-
-    def rename(self, kind: Kind, old: str, new: str, *, replace: bool = True) -> str:
-        """
-        Put the name `new` in the place of `old`, on the object that has `old`; return its full ID.
-
-        Args:
-            replace: Take `new` from another object that has it.
-
-        Raises:
-            NotKnown: Nobody has the name `old`.
-            DuplicateName: Somebody has `new`, and `replace` is False.
-        """
-        with self._set(kind).edit() as edit:
-            return naming.rename(edit, _SINGULAR[kind], old, new, replace=replace)
 
     def pull_up(self, ref: str) -> None:
         """
@@ -175,29 +96,9 @@ class Store(Relating, Deleting, Mounting):
                 bigdata.remove_items(target, image_id)
                 raise
 
-    def metadata(self, ref: str) -> str:
-        """Return the metadata of a layer, image or container, tried in this order."""
-        try:
-            kind, record_id = self.find(ref)
-        except LayerNotKnown as error:
-            raise NotAnId(ref) from error
-        text: str = self._set(kind).current().one(record_id).metadata
-        return text
-
-    def set_metadata(self, kind: Kind, ref: str, text: str) -> None:
-        """Replace the object's metadata."""
-        naming.check_text(text)
-
-        def change(edit: Edit[Any], record_id: str) -> None:
-            record = edit.records.one(record_id)
-            if record.metadata != text:
-                edit.replace(msgspec.structs.replace(record, metadata=text))
-
-        self._change(kind, ref, change)
-
     def big_data_path(self, kind: Kind, record_id: str, key: str) -> str:
         """Return where an item's file is, or would be; KeyError for an ID that is not there."""
-        return bigdata.item_path(self._set(kind).current().data_dir(record_id), record_id, key)
+        return bigdata.item_path(self.set_of(kind).current().data_dir(record_id), record_id, key)
 
     def read_big_data(self, kind: Kind, ref: str, key: str) -> bytes:
         """
@@ -206,9 +107,9 @@ class Store(Relating, Deleting, Mounting):
         Raises:
             BigDataNotKnown: There is no such item.
         """
-        records = self._set(kind).current()
+        records = self.set_of(kind).current()
         record = records.one(self.full_id(kind, records, ref))
-        return bigdata.read_item(records.data_dir(record.id), _SINGULAR[kind], record, key)
+        return bigdata.read_item(records.data_dir(record.id), SINGULAR[kind], record, key)
 
     def set_big_data(self, kind: Kind, ref: str, key: str, data: bytes) -> None:
         """Replace an item, or add it; size and digest are recorded where the kind has them."""
@@ -216,7 +117,7 @@ class Store(Relating, Deleting, Mounting):
         def change(edit: Edit[Any], record_id: str) -> None:
             record = edit.records.one(record_id)
             directory = edit.records.data_dir(record_id)
-            with bigdata.writing_item(directory, _SINGULAR[kind], record, key, data) as changed:
+            with bigdata.writing_item(directory, SINGULAR[kind], record, key, data) as changed:
                 if changed != record:
                     edit.replace(changed)
                     edit.save()
@@ -234,12 +135,12 @@ class Store(Relating, Deleting, Mounting):
         def change(edit: Edit[Any], record_id: str) -> None:
             record = edit.records.one(record_id)
             if old not in record.big_data_names:
-                raise BigDataNotKnown(_SINGULAR[kind], record_id, old)
+                raise BigDataNotKnown(SINGULAR[kind], record_id, old)
             if old == new:
                 return
             directory = edit.records.data_dir(record_id)
-            data = bigdata.read_item(directory, _SINGULAR[kind], record, old)
-            with bigdata.writing_item(directory, _SINGULAR[kind], record, new, data) as changed:
+            data = bigdata.read_item(directory, SINGULAR[kind], record, old)
+            with bigdata.writing_item(directory, SINGULAR[kind], record, new, data) as changed:
                 edit.replace(bigdata.without_item(changed, old))
                 edit.save()
             # Last: a crash before this leaves a file that no record names, and loses nothing.

@@ -72,13 +72,13 @@ def find_state(graph_root: str, priority: Sequence[str] = ()) -> str:
     Raises:
         DriverError: There is the state of several.
     """
-    from holdfs.drivers.base import DriverError
-
     found = [state for state in _STATES if os.path.lexists(f"{graph_root}/{state}")]
     for candidate in priority or DEFAULT_PRIORITY:
         if candidate not in found or (candidate == "vfs" and not priority):
             continue
         if len(found) > 1:
+            from holdfs.drivers.base import DriverError
+
             raise DriverError(
                 f"{graph_root} contains several valid graphdrivers: {', '.join(found)}; "
                 "Please cleanup or explicitly choose storage driver (-s <DRIVER>)"

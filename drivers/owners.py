@@ -62,6 +62,9 @@ def change_owners(
                 f'GID:{shown.st_gid}}} for "{error.filename}" to container: host ID '
                 f"{shown.st_uid} cannot be mapped to a container ID",
             ) from error
+        # The caller knows of no path in here: "" would be the directory itself.
+        if error.filename is not None:
+            error.filename = os.path.join(directory, error.filename).rstrip("/")
         raise
     finally:
         os.close(fd)

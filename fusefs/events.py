@@ -16,10 +16,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from holdfs.core.comparing import Changes, compare
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.times import format_time
 from holdfs.core.reading import Records
-from holdfs.core.snapshot import Changes, Snapshot, compare
+from holdfs.core.snapshot import Snapshot
 from holdfs.fusefs.tree.node import KINDS, SINGULAR, Kind
 
 #: From this size on the file begins anew with what is noted next.

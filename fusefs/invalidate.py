@@ -11,8 +11,8 @@ import os
 import pyfuse3
 from pyfuse3 import FileNameT, InodeT
 
+from holdfs.core.comparing import SetChanges
 from holdfs.core.errors import StoreDamaged
-from holdfs.core.snapshot import SetChanges
 from holdfs.fusefs.inodes import Inodes
 from holdfs.fusefs.tree.node import KINDS, Kind, Node
 from holdfs.fusefs.tree.view import News, View, digests_of

@@ -102,10 +102,11 @@ async def _serve(
             nursery.start_soon(_expire, automount, changes)
             if watch is not None:
                 nursery.start_soon(_follow, watch, operations, changed)
+            # Before: who is told at once uses the mount, or unmounts it, at once.
+            await quickloop.install(pyfuse3)
             ready.ready()
             if early:
                 pyfuse3.terminate()
-            await quickloop.install(pyfuse3)
             # Equal, so that no task ends for having nothing to do: see quickloop.
             await pyfuse3.main(min_tasks=_TASKS, max_tasks=_TASKS)
             nursery.cancel_scope.cancel()

@@ -100,10 +100,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("getattr")
     async def getattr(self, ino: int, ctx: RequestContext) -> EntryAttributes:
-        view = await self._session.view()
-        node = self._session.inodes.get(ino)
-        node.check(view)
-        return self._session.fill(node, await self._session.stat(node, view), view)
+        return await self._session.attributes(ino)
 
     @answered("setattr", changes=True)
     async def setattr(
@@ -381,7 +378,14 @@ class Operations(pyfuse3.Operations):
                 reply = self._session.fill(dots, _UNREADABLE._replace(mode=_DOTS_MODE), view)
                 if not pyfuse3.readdir_reply(token, b"." * (offset + 1), reply, offset + 1):
                     return
-        for at in range(max(start_id - 2, 0), len(names)):
+        first = max(start_id - 2, 0)
+        # Those of the whole directory or none.
+        for kept in self._session.ready_entries(opened)[first:]:
+            if not pyfuse3.readdir_reply(token, kept.name, kept.reply, first + 3):
+                return
+            self._session.inodes.enter(kept.node)
+            first += 1
+        for at in range(first, len(names)):
             entry = await self._session.find(node, view, names[at])
             if entry is None:
                 continue  # hidden since opendir

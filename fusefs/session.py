@@ -23,6 +23,7 @@ from holdfs.fusefs.deadlines import Deadlines
 from holdfs.fusefs.errnos import errno_of, is_foreseen, is_refusal, reason_of
 from holdfs.fusefs.handles import Handles, OpenDirectory
 from holdfs.fusefs.inodes import Inodes
+from holdfs.fusefs.replies import Entry, Kept, Listings
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.handles import Reader, Writer
 from holdfs.fusefs.tree.node import Directory, File, Node, Plan, Stat, gone, refusal
@@ -56,6 +57,8 @@ class Session:
         #: By file handle whom to wake when `events` grows, once each.
         self.pollers: dict[int, Callable[[], None]] = {}
         self._attributes = Attributes(settings)
+        self._kept = Kept()
+        self._listings = Listings(self._attributes)
         # Apart, since work that waits for a lock must not take the threads of work that does not.
         self._store_threads = trio.CapacityLimiter(8)
         self._load_thread = trio.CapacityLimiter(1)
@@ -226,7 +229,7 @@ class Session:
         """Return what a listing of the directory shows."""
         if directory.slow_lookup:
             return await self.on_disk(directory.names, view)
-        return directory.names(view)
+        return self._listings.names(directory, view)
 
     async def stat(self, node: Node, view: View) -> Stat:
         """Return a node's attributes, with the size of what is being written."""
@@ -247,6 +250,19 @@ class Session:
             lasting_entry = False
         return self._attributes.fill(node.ino, stat, lasting_entry=lasting_entry)
 
+    async def attributes(self, ino: int) -> Reply:
+        """Return the reply with the attributes of an inode that the kernel knows."""
+        if ino not in self.writers and (kept := self._kept.get(self.tree.view, ino)) is not None:
+            return kept
+        view = await self.view()
+        node = self.inodes.get(ino)
+        node.check(view)
+        stat = await self.stat(node, view)
+        reply = self.fill(node, stat, view)
+        if stat.lasting and not self._is_strict and view is self.tree.view:
+            self._kept.keep(view, ino, reply)
+        return reply
+
     async def enter(self, node: Node | None, view: View, path: str) -> Reply:
         """Return the reply that makes a node known to the kernel; FileNotFoundError for None."""
         if node is None:
@@ -254,6 +270,12 @@ class Session:
         stat = await self.stat(node, view)
         self.inodes.enter(node)
         return self.fill(node, stat, view)
+
+    def ready_entries(self, opened: OpenDirectory) -> Sequence[Entry]:
+        """Return all entries of an open directory with their replies, or none if not kept."""
+        if opened.view is not self.tree.view:
+            return ()
+        return self._listings.entries(opened.node, opened.view)
 
     def show_elsewhere(self, directory: Directory, name: str) -> None:
         """Let the kernel forget an entry of an object that was hidden, under its other aliases."""

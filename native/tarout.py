@@ -8,6 +8,7 @@ Rules: spec/store-format.md 4.3.
 import errno
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from holdfs.native._tar import ffi, lib
@@ -27,6 +28,24 @@ class Written(NamedTuple):
     written: int
 
 
+@dataclass(slots=True)
+class OutProgress:
+    """How far running calls have come, one after the other; to be looked at from another thread."""
+
+    _result: Any = field(default=None, repr=False)
+    _earlier_size: int = 0
+
+    def follow(self, result: Any) -> None:
+        """Look at a call that is about to fill this struct."""
+        self._earlier_size = self.size
+        self._result = result
+
+    @property
+    def size(self) -> int:
+        """Bytes of the tars so far, before they are compressed."""
+        return self._earlier_size + (self._result.size if self._result else 0)
+
+
 def tar_from_split(
     tar_split_fd: int,
     directory_fds: Sequence[int],
@@ -34,6 +53,7 @@ def tar_from_split(
     *,
     compression: Compression = Compression.NONE,
     cancel_fd: int = -1,
+    progress: OutProgress | None = None,
 ) -> Written:
     """
     Write the tar that a tar-split describes, byte for byte as it was applied.
@@ -45,6 +65,7 @@ def tar_from_split(
         output_fd: A pipe, socket or file.
         compression: NONE, GZIP or ZSTD.
         cancel_fd: The call gives up with ECANCELED once it can be read; -1 for never.
+        progress: Is filled while the call runs.
 
     Raises:
         TarOutError: Part of the tar has been written.
@@ -52,6 +73,8 @@ def tar_from_split(
     fds = ffi.new("int[]", list(directory_fds))
     options = out_options(output_fd, compression, cancel_fd)
     result = ffi.new("struct hold_tar_out_result *")
+    if progress is not None:
+        progress.follow(result)
     check(lib.hold_tar_from_split(tar_split_fd, fds, len(directory_fds), options, result), result)
     return Written(result.size, result.written)
 

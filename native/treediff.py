@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from holdfs.native._tar import ffi, lib
-from holdfs.native.tarout import Segments, Written, check, out_options
+from holdfs.native.tarout import OutProgress, Segments, Written, check, out_options
 from holdfs.native.untar import Compression, IdRange
 
 ADDED: Final = "A"
@@ -88,6 +88,7 @@ def tar_from_diff(
     *,
     compression: Compression = Compression.NONE,
     cancel_fd: int = -1,
+    progress: OutProgress | None = None,
 ) -> Written:
     """
     Write the tar of what differs, with the headers of containers-storage 1.43.
@@ -96,6 +97,8 @@ def tar_from_diff(
         TarOutError: Part of the tar has been written.
     """
     result = ffi.new("struct hold_tar_out_result *")
+    if progress is not None:
+        progress.follow(result)
     keep, options = _options(diff)
     out = out_options(output_fd, compression, cancel_fd)
     check(lib.hold_tar_from_diff(options, out, result), result)

@@ -11,11 +11,13 @@ from typing import Final
 
 import msgspec
 
+from holdfs.core.archive.interrupt import interrupt_fd
 from holdfs.core.archive.staging import Staging
 from holdfs.core.errors import DamagedStream, InvalidDigest
 from holdfs.core.formats import idmap
 from holdfs.core.formats.records import Layer
 from holdfs.drivers.base import Driver, WhiteoutStyle
+from holdfs.native.about import about
 from holdfs.native.untar import IdRange, Progress, Unpacked, UntarError, UntarOptions, Whiteouts
 from holdfs.native.untar import untar as native_untar
 
@@ -72,10 +74,17 @@ def _run(
 ) -> Unpacked:
     split_fd = os.open(tar_split, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        unpacked = native_untar(
-            source_fd, directory_fd, options=options, tar_split_fd=split_fd, progress=progress
-        )
-        os.fdatasync(split_fd)
+        with interrupt_fd() as cancel_fd:
+            unpacked = native_untar(
+                source_fd,
+                directory_fd,
+                options=options,
+                tar_split_fd=split_fd,
+                cancel_fd=cancel_fd,
+                progress=progress,
+            )
+        with about(tar_split):
+            os.fdatasync(split_fd)
     except UntarError as error:
         if error.strerror and error.errno in _DAMAGE:
             raise DamagedStream(error.strerror, error.offset) from error

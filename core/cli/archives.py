@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from holdfs.core.cli import output
+from holdfs.core.cli import output, progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,14 +19,15 @@ def import_image(store: Store, given: Given, arguments: list[str]) -> int:
     from holdfs.core import imagearchive
     from holdfs.core.formats.records import to_json
     from holdfs.core.imagesource import Files
+    from holdfs.native.untar import Progress
 
-    path = arguments[0]
-    with ExitStack() as stack:
+    path, watch = arguments[0], Progress()
+    with ExitStack() as stack, progress.shown("importing", lambda: watch.read_bytes):
         file = None
         if path == "-":
             file = stack.enter_context(imagearchive.spooled(0, store.graph_root))
         files = stack.enter_context(Files(path, file))
-        image = imagearchive.import_image(store, files, given.entries("name"))
+        image = imagearchive.import_image(store, files, given.entries("name"), progress=watch)
     if given.flag("json"):
         output.out_bytes(to_json(image) + b"\n")
     else:
@@ -34,16 +35,24 @@ def import_image(store: Store, given: Given, arguments: list[str]) -> int:
     return 0
 
 
-def export_image(store: Store, given: Given, arguments: list[str]) -> int:
-    """Write an image as an OCI archive."""
-    from holdfs.core.imagearchive import export_image as export
+def export(store: Store, given: Given, arguments: list[str]) -> int:
+    """Write an image as an OCI archive, or as a directory of that layout."""
+    from holdfs.core.imageexport import export_directory, export_image
+    from holdfs.native.tarout import OutProgress
 
-    path = given.text("file")
+    path, watch = given.text("file"), OutProgress()
+    if directory := given.text("directory"):
+        with progress.shown("exporting", lambda: watch.size):
+            export_directory(store, arguments[0], directory, progress=watch)
+        if given.flag("json"):
+            output.json("")
+        return 0
     output.flush()
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     fd = os.open(path, flags, 0o666) if path else os.dup(1)
     try:
-        export(store, arguments[0], fd)
+        with progress.shown("exporting", lambda: watch.size, apart_from=fd):
+            export_image(store, arguments[0], fd, progress=watch)
     except OSError as error:
         if error.errno == 32 and not path:
             raise BrokenPipeError from error

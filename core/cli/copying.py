@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from holdfs.core.cli import failure, output
+from holdfs.core.cli import failure, output, progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def copy(store: Store, given: Given, arguments: list[str]) -> int:
             from_path = source.resolved(to_read=True)
             to_path = target.resolved(to_read=False)
             try:
-                copier.copy(from_path, to_path)
+                with progress.shown("copying"):
+                    copier.copy(from_path, to_path)
             except OSError as error:
                 output.err(f'error copying "{from_path}" to "{to_path}": {_reason(error)}\n')
                 return 1

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from holdfs.core.cli import idmaps, output, reading_input
+from holdfs.core.cli import idmaps, output, progress, reading_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,23 +20,30 @@ def create_layer(store: Store, given: Given, arguments: list[str]) -> int:
     """Make a layer, on the argument if there is one."""
     from holdfs.core.idmapping import INHERITED
 
-    layer = store.create_layer(
-        parent=_first(arguments),
-        names=given.entries("name"),
-        layer_id=given.text("id"),
-        label=given.text("label"),
-        maps=idmaps.asked(given) or INHERITED,
-        read_only=given.flag("readonly"),
-    )
+    maps = idmaps.asked(given) or INHERITED
+    # Long where the driver copies the parent, or owners have to be changed.
+    with progress.shown("creating"):
+        layer = store.create_layer(
+            parent=_first(arguments),
+            names=given.entries("name"),
+            layer_id=given.text("id"),
+            label=given.text("label"),
+            maps=maps,
+            read_only=given.flag("readonly"),
+        )
     return _say(layer, given)
 
 
 def import_layer(store: Store, given: Given, arguments: list[str]) -> int:
     """Make a layer of a tar stream, on the argument if there is one."""
     from holdfs.core.idmapping import INHERITED
+    from holdfs.native.untar import Progress
 
-    maps = idmaps.asked(given) or INHERITED
-    with reading_input.opened(given.text("file")) as source_fd:
+    maps, watch = idmaps.asked(given) or INHERITED, Progress()
+    with (
+        reading_input.opened(given.text("file")) as source_fd,
+        progress.shown("importing", lambda: watch.read_bytes, progress.size_of(source_fd)),
+    ):
         layer = store.import_layer(
             source_fd,
             parent=_first(arguments),
@@ -45,6 +52,7 @@ def import_layer(store: Store, given: Given, arguments: list[str]) -> int:
             label=given.text("label"),
             maps=maps,
             read_only=given.flag("readonly"),
+            progress=watch,
         )
     return _say(layer, given)
 
@@ -85,14 +93,16 @@ def create_container(store: Store, given: Given, arguments: list[str]) -> int:
     """Make a container of the image that the argument names; "" for none."""
     from holdfs.core.containing import HOST_IDS
 
-    container = store.create_container(
-        image=arguments[0],
-        names=given.entries("name"),
-        container_id=given.text("id"),
-        metadata=_metadata(given),
-        volatile=given.flag("volatile"),
-        maps=idmaps.asked(given) or HOST_IDS,
-    )
+    metadata, maps = _metadata(given), idmaps.asked(given) or HOST_IDS
+    with progress.shown("creating"):
+        container = store.create_container(
+            image=arguments[0],
+            names=given.entries("name"),
+            container_id=given.text("id"),
+            metadata=metadata,
+            volatile=given.flag("volatile"),
+            maps=maps,
+        )
     return _say(container, given)
 
 

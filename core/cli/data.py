@@ -7,6 +7,7 @@ A table of functions by command and kind, `get_of_image`, made below from one fu
 from __future__ import annotations
 
 from holdfs.core.cli import output, reading_input
+from holdfs.core.part import entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def _names(kind: Kind, store: Store, given: Given, arguments: list[str]) -> int:
-    names = _record(kind, store, arguments[0]).big_data_names
+    records = store.records(kind)
+    record_id = store.full_id(kind, records, arguments[0])
+    cells = records.cells(record_id, "big-data-names")
+    names = records.one(record_id).big_data_names if cells is None else entries(cells[0])
     if given.flag("json"):
         output.out("null\n" if not names else output.json_text(names) + "\n")
     else:

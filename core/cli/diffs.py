@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from holdfs.core.cli import output, reading_input
+from holdfs.core.cli import output, progress, reading_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def changes(store: Store, given: Given, arguments: list[str]) -> int:
     """List what differs between the layer and its parent, or another layer."""
-    found = store.changes(arguments[0], from_=_reference(arguments))
+    with progress.shown("comparing"):
+        found = store.changes(arguments[0], from_=_reference(arguments))
     if given.flag("json"):
         numbers = {"C": 0, "A": 1, "D": 2}
         documents = [
@@ -39,13 +40,17 @@ def changes(store: Store, given: Given, arguments: list[str]) -> int:
 
 def size(store: Store, given: Given, arguments: list[str]) -> int:
     """Print how many bytes the layer adds to its parent, or to another layer."""
+    with progress.shown("comparing"):
+        found = store.diff_size(arguments[0], from_=_reference(arguments))
     # One number is the same in JSON.
-    output.out(f"{store.diff_size(arguments[0], from_=_reference(arguments))}\n")
+    output.out(f"{found}\n")
     return 0
 
 
 def diff(store: Store, given: Given, arguments: list[str]) -> int:
     """Write a tar of what differs between the layer and its parent, or another layer."""
+    from holdfs.native.tarout import OutProgress
+
     path = given.text("file")
     # Contract: the file is made, and emptied, before the layer is looked for.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -54,7 +59,9 @@ def diff(store: Store, given: Given, arguments: list[str]) -> int:
     try:
         to, reference = arguments[0], _reference(arguments)
         chosen = _compression(store, given, to)
-        store.write_diff(to, fd, from_=reference, compression=chosen)
+        watch = OutProgress()
+        with progress.shown("writing", lambda: watch.size, apart_from=fd):
+            store.write_diff(to, fd, from_=reference, compression=chosen, progress=watch)
     except OSError as error:
         if error.errno == 32 and not path:
             raise BrokenPipeError from error
@@ -90,8 +97,27 @@ def _compression(store: Store, given: Given, ref: str) -> Compression:
 
 def apply(store: Store, given: Given, arguments: list[str]) -> int:
     """Unpack a tar stream into the layer."""
-    with reading_input.opened(given.text("file")) as source_fd:
-        store.apply_diff(arguments[0], source_fd)
+    from holdfs.native.untar import Progress
+
+    watch = Progress()
+    with (
+        reading_input.opened(given.text("file")) as source_fd,
+        progress.shown("applying", lambda: watch.read_bytes, progress.size_of(source_fd)),
+    ):
+        store.apply_diff(arguments[0], source_fd, progress=watch)
+    if given.flag("json"):
+        output.json("")
+    return 0
+
+
+def apply_directory(store: Store, given: Given, arguments: list[str]) -> int:
+    """Put a directory's content into a layer, with a table of contents."""
+    from holdfs.core import chunked
+    from holdfs.native.untar import Progress
+
+    watch = Progress()
+    with progress.shown("applying", lambda: watch.read_bytes):
+        chunked.apply_directory(store, arguments[0], arguments[1], progress=watch)
     if given.flag("json"):
         output.json("")
     return 0

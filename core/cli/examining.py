@@ -14,7 +14,7 @@ from holdfs.core.cli import failure, output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from holdfs.core.cli.options import Given
@@ -47,33 +47,57 @@ def _examine(
     lines: Callable[[Store, Snapshot, Any], Iterator[str]],
 ) -> int:
     from holdfs.core.errors import NotKnown
-    from holdfs.core.formats.records import to_json
 
     snapshot = store.snapshot()
     records = getattr(snapshot, kind)
     found = []
     for ref in arguments:
         try:
-            found.append(records.one(store.full_id(kind, records, ref)))
+            found.append(store.full_id(kind, records, ref))
         except NotKnown:
             continue
     if given.flag("json"):
-        output.records(map(to_json, found), if_none=b"[]")
+        from holdfs.core.formats.records import to_json
+
+        output.records([to_json(records.one(record_id)) for record_id in found], if_none=b"[]")
     else:
-        for record in found:
-            output.out("".join(f"{line}\n" for line in lines(store, snapshot, record)))
+        for record_id in found:
+            shown = _quick_lines(kind, snapshot, record_id)
+            if shown is None:
+                shown = lines(store, snapshot, records.one(record_id))
+            output.out("".join(f"{line}\n" for line in shown))
     return 0 if len(found) == len(arguments) else 1
 
 
-def _layer_lines(store: Store, snapshot: Snapshot, layer: Layer) -> Iterator[str]:
+def _quick_lines(kind: Kind, snapshot: Snapshot, record_id: str) -> Iterable[str] | None:
+    """Return what is shown of a layer or image, None if that takes the whole records."""
+    if kind == "layers":
+        cells = snapshot.layers.cells(record_id, "uidmap", "gidmap")
+        # ID maps are rare.
+        return None if cells is None or any(cells) else _plain_layer_lines(snapshot, record_id)
+    if kind == "images":
+        from holdfs.core.cli import imagelines
+
+        return imagelines.lines(snapshot, record_id)
+    return None
+
+
+def _plain_layer_lines(snapshot: Snapshot, layer_id: str) -> Iterator[str]:
+    layer = snapshot.layers.head(layer_id)
     yield f"ID: {layer.id}"
-    yield from (f"UID mapping: {_shown(one)}" for one in layer.uidmap)
-    yield from (f"GID mapping: {_shown(one)}" for one in layer.gidmap)
     if layer.parent:
         yield f"Parent: {layer.parent}"
     yield from (f"Name: {name}" for name in layer.names)
     if snapshot.layers.is_read_only(layer.id):
         yield "Read Only: true"
+
+
+def _layer_lines(store: Store, snapshot: Snapshot, layer: Layer) -> Iterator[str]:
+    first, *rest = _plain_layer_lines(snapshot, layer.id)
+    yield first
+    yield from (f"UID mapping: {_shown(one)}" for one in layer.uidmap)
+    yield from (f"GID mapping: {_shown(one)}" for one in layer.gidmap)
+    yield from rest
 
 
 def _shown(one: IdMap) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfs.core.cli import lifetime, output
+from holdfs.core.cli import lifetime, output, progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ def gc(store: Store, given: Given, arguments: list[str]) -> int:
     """Remove files that belong to no record."""
     from holdfs.core import gc as collecting
 
-    collecting.collect(store)
+    with progress.shown("collecting"):
+        collecting.collect(store)
     lifetime.end(store)
     if given.flag("json"):
         output.json("")
@@ -26,7 +27,8 @@ def dedup(store: Store, given: Given, arguments: list[str]) -> int:
     """Share the space of equal files."""
     from holdfs.core import dedup as sharing
 
-    count = sharing.dedup(store, given.text("hash-method") or "crc")
+    with progress.shown("comparing files"):
+        count = sharing.dedup(store, given.text("hash-method") or "crc")
     if given.flag("json"):
         output.json({"Deduped": count})
     else:
@@ -43,12 +45,19 @@ def check(store: Store, given: Given, arguments: list[str]) -> int:
     max_age_ns = checking.DEFAULT_MAX_AGE_NS
     if text := given.text("max"):
         max_age_ns = parse_duration(text)
-    report = checking.check(store, max_age_ns=max_age_ns, contents=not given.flag("quick"))
+    watch = checking.Progress()
+    with progress.shown(
+        "checking layers", lambda: watch.layers, lambda: watch.total, counts_bytes=False
+    ):
+        report = checking.check(
+            store, max_age_ns=max_age_ns, contents=not given.flag("quick"), progress=watch
+        )
     _say(report, given)
     force = given.flag("force")
     problem = ""
     if force or given.flag("repair"):
-        failures = repair(store, report, force=force)
+        with progress.shown("repairing"):
+            failures = repair(store, report, force=force)
         output.err("".join(f"{failure}\n" for failure in failures))
         problem = failures[0] if failures else _left(report, force=force)
     elif report:

@@ -13,7 +13,6 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfs.core.cli.options import Given
-    from holdfs.core.formats.idmap import Maps
     from holdfs.core.idmapping import MapRequest
 
 
@@ -31,7 +30,7 @@ def asked(given: Given) -> MapRequest | None:
 
     from holdfs.core.errors import InvalidValue
     from holdfs.core.formats.idmap import parse_maps
-    from holdfs.core.idmapping import MapRequest
+    from holdfs.core.idmapping import MapRequest, sub_ids
 
     uid_text, gid_text, user, group = texts
     # One name stands for the other, but not beside the host's own IDs.
@@ -39,9 +38,9 @@ def asked(given: Given) -> MapRequest | None:
     uidmap = parse_maps([uid_text] if uid_text else [], "uid")
     gidmap = parse_maps([gid_text] if gid_text else [], "gid")
     if user:
-        uidmap = (*_sub_ids(user, "subuid", "user"), *uidmap)
+        uidmap = (*sub_ids(user, "subuid", "user"), *uidmap)
     if group:
-        gidmap = (*_sub_ids(group, "subgid", "group"), *gidmap)
+        gidmap = (*sub_ids(group, "subgid", "group"), *gidmap)
     for is_host, maps, kind in ((host_uid, uidmap, "uid"), (host_gid, gidmap, "gid")):
         if is_host and maps:
             raise InvalidValue(
@@ -49,21 +48,3 @@ def asked(given: Given) -> MapRequest | None:
                 words=f"host {kind} map specified along with {kind.upper()} mapping",
             )
     return MapRequest(host_uid=host_uid, host_gid=host_gid, uidmap=uidmap, gidmap=gidmap)
-
-
-def _sub_ids(owner: str, name: str, kind: str) -> Maps:
-    from holdfs.core.errors import InvalidValue
-    from holdfs.core.formats.idmap import parse_sub_ids
-
-    path = f"/etc/{name}"
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            found = parse_sub_ids(file.read(), owner)
-    except FileNotFoundError:
-        found = ()
-    if not found:
-        raise InvalidValue(
-            f"{path} has no line {owner}:START:COUNT",
-            words=f'no {name} ranges found for {kind} "{owner}" in {path}',
-        )
-    return found

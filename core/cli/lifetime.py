@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfs.core.cli import failure, output
+from holdfs.core.cli import failure, output, progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def wipe(store: Store, given: Given, arguments: list[str]) -> int:
     """Delete all containers, images and layers."""
     problem = ""
     try:
-        store.wipe()
+        with progress.shown("wiping"):
+            store.wipe()
     except Exception as error:
         problem = failure.expected_words(error)
     return _say("wipe", problem, given)

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 from holdfs.core.cli import output
+from holdfs.core.cli.imagelines import digests_of
+from holdfs.core.part import entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from holdfs.core.cli.options import Given
     from holdfs.core.errors import StoreError
     from holdfs.core.formats.records import Image, R
+    from holdfs.core.part import Cell
     from holdfs.core.reading import Records
     from holdfs.core.snapshot import Snapshot
     from holdfs.core.store import Store
@@ -26,11 +29,12 @@ if TYPE_CHECKING:
 
 def layers(store: Store, given: Given, arguments: list[str]) -> int:
     """List layers: IDs, names and users, or a tree of them, or their records."""
+    if given.flag("json") or given.flag("quick"):
+        records = store.layers.current()
+        if given.flag("json"):
+            return _records(records, list(records), if_none=b"null")
+        return _lines(iter(records), records)
     snapshot = store.snapshot()
-    if given.flag("json"):
-        return _records(snapshot.layers, list(snapshot.layers), if_none=b"null")
-    if given.flag("quick"):
-        return _lines(iter(snapshot.layers), snapshot.layers)
     lines = _layer_tree(snapshot) if given.flag("tree") else _layer_lines(snapshot)
     return _lines(lines, snapshot.layers, snapshot.images, snapshot.containers)
 
@@ -47,7 +51,7 @@ def storage_layers(store: Store, given: Given, arguments: list[str]) -> int:
 
 def images(store: Store, given: Given, arguments: list[str]) -> int:
     """List images: IDs, names, digests and data items, or their records."""
-    records = store.snapshot().images
+    records = store.images.current()
     return _images(records, list(records), given, if_none=b"null")
 
 
@@ -68,6 +72,13 @@ def _images(
     if given.flag("quiet"):
         return _lines(iter(image_ids), records)
 
+    cells = records.columns("names", "digest", "big-data-names", "big-data-digests")
+    if cells is not None:
+        wanted = frozenset(image_ids)
+        return _lines(
+            (line for i, found in cells if i in wanted for line in _image_lines(i, *found)), records
+        )
+
     def lines() -> Iterator[str]:
         for image_id in image_ids:
             yield image_id
@@ -79,13 +90,27 @@ def _images(
     return _lines(lines(), records)
 
 
+def _image_lines(image_id: str, names: Cell, digest: Cell, keys: Cell, digests: Cell) -> list[str]:
+    lines = [image_id, *[f"\tname: {name}" for name in entries(names)]]
+    items = entries(keys)
+    lines += [f"\tdigest: {found}" for found in digests_of(digest, items, digests)]
+    return [*lines, *[f"\tdata: {key}" for key in items]]
+
+
 def containers(store: Store, given: Given, arguments: list[str]) -> int:
     """List containers: IDs, names and data items, or their records."""
-    records = store.snapshot().containers
+    records = store.containers.current()
     if given.flag("json"):
         return _records(records, list(records), if_none=b"[]")
+    cells = records.columns("names", "big-data-names")
 
     def lines() -> Iterator[str]:
+        if cells is not None:
+            for container_id, (names, keys) in cells:
+                yield container_id
+                yield from (f"\tname: {name}" for name in entries(names))
+                yield from (f"\tdata: {key}" for key in entries(keys))
+            return
         for container_id in records:
             yield container_id
             if container := records.get(container_id):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from holdfs.core.cli.options import Option
 
 #: Options whose value is a directory or a file.
-_DIRECTORIES = frozenset(("graph", "run", "image-store"))
+_DIRECTORIES = frozenset(("graph", "run", "image-store", "directory"))
 _FILES = frozenset(("file", "metadata-file"))
 
 

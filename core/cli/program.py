@@ -20,7 +20,7 @@ from holdfs.core.cli.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Final, TypeAlias
+    from typing import Any, Final, TypeAlias
 
     from holdfs.core.cli.options import Option
     from holdfs.core.store import Store
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 FAILED: Final = 1
 BAD_OPTION: Final = 125
+
+#: Modules of commands that make do with a store opened quickly (core/quick.py).
+_QUICK: Final = frozenset({"listing", "names", "examining", "data"})
 
 
 def main() -> int:
@@ -122,13 +125,13 @@ def _count_problem(command: commands.Command, word: str, arguments: list[str]) -
 
 def _act(command: commands.Command, arguments: list[str], settings: Settings) -> int:
     given = settings.given
+    module, _, function = command.code.partition(":")
     try:
-        store = _open_store(settings)
+        store = _open_store(settings, is_quick=module in _QUICK)
     except Exception as error:
         output.out(f"error initializing: {failure.words(error)}\n")
         _explain(error, given)
         return FAILED
-    module, _, function = command.code.partition(":")
     action: Action = getattr(__import__(f"{__package__}.{module}", fromlist=(function,)), function)
     try:
         return action(store, given, arguments)
@@ -140,14 +143,24 @@ def _act(command: commands.Command, arguments: list[str], settings: Settings) ->
         return FAILED
 
 
-def _open_store(settings: Settings) -> Store:
+def _open_store(settings: Settings, *, is_quick: bool) -> Store:
     options = settings.resolved()
-    from holdfs.core.cli import log
-    from holdfs.core.store import Store
+    is_debug = settings.given.flag("debug")
 
-    log.set_up(debug=settings.given.flag("debug"))
-    log.settings(options)
-    return Store.open(options)
+    def open_whole() -> Store:
+        from holdfs.core.cli import log
+        from holdfs.core.store import Store
+
+        log.set_up(debug=is_debug)
+        log.settings(options)
+        return Store.open(options)
+
+    if not is_quick or is_debug or options.warnings:
+        return open_whole()
+    from holdfs.core.quick import open_quickly
+
+    quick: Any = open_quickly(options, open_whole)
+    return open_whole() if quick is None else quick
 
 
 def _refuse_global(error: UsageError | HelpRequested, options: Sequence[Option]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfs.core.cli import failure, output
+from holdfs.core.cli import failure, output, progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def _delete(delete_one: Callable[[str], None], given: Given, arguments: list[str
     for ref in arguments:
         problems[ref] = ""
         try:
-            delete_one(ref)
+            with progress.shown("deleting"):
+                delete_one(ref)
         except Exception as error:
             problems[ref] = failure.expected_words(error)
     if given.flag("json"):
@@ -51,7 +52,8 @@ def delete_image(store: Store, given: Given, arguments: list[str]) -> int:
     outcomes: dict[str, tuple[list[str], str]] = {}
     for ref in arguments:
         try:
-            outcomes[ref] = (store.delete_image(ref, commit=commit), "")
+            with progress.shown("deleting"):
+                outcomes[ref] = (store.delete_image(ref, commit=commit), "")
         except Exception as error:
             outcomes[ref] = ([], failure.expected_words(error))
     if given.flag("json"):

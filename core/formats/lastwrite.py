@@ -12,17 +12,20 @@ an empty file means that nobody has written yet.
 Source: containers/storage, pkg/lockfile/lastwrite.go; spec 6.3.
 """
 
-import itertools
+from __future__ import annotations
+
 import os
-import struct
 import time
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 TOKEN_SIZE: Final = 64
-_LAYOUT = struct.Struct("<QQI44s")
-_counter = itertools.count(1)
+_numbers = iter(range(1, 1 << 62))
 
 
 def new_token() -> bytes:
     """Return 64 bytes that no writer has used before."""
-    return _LAYOUT.pack(time.time_ns(), next(_counter), os.getpid(), os.urandom(44))
+    numbers = ((time.time_ns(), 8), (next(_numbers), 8), (os.getpid(), 4))
+    return b"".join(n.to_bytes(size, "little") for n, size in numbers) + os.urandom(44)

@@ -8,6 +8,7 @@ Found but not listed: objects by name (`%2F` for `/`) and by the first 8 digits 
 
 import errno
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from holdfs.core.ids import is_full_id
 from holdfs.fusefs.tree import making
@@ -43,6 +44,8 @@ class Collection(Directory):
     """All objects of one kind."""
 
     __slots__ = ("kind", "listed_kinds")
+
+    follows_view: ClassVar[bool] = True
 
     def __init__(self, parent: Directory, kind: Kind) -> None:
         super().__init__(parent, kind)

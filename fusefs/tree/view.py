@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from holdfs.core.comparing import Changes, SetChanges, compare
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.records import Image, Layer
 from holdfs.core.reading import Records
-from holdfs.core.snapshot import Changes, SetChanges, Snapshot, compare
+from holdfs.core.snapshot import Snapshot
 from holdfs.fusefs.tree.nameindex import NameIndex
 from holdfs.fusefs.tree.node import KINDS, Kind, gone
 

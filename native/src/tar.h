@@ -44,7 +44,7 @@ struct hold_untar_options {
     int tar_split_fd; /* written at its current offset; -1: none is made */
     int cancel_fd;    /* readable: give up with -ECANCELED; -1: nobody can */
     int whiteouts;    /* enum hold_whiteouts */
-    int writers;      /* threads that write files: 1 or 2; 0: what suits the compression */
+    int writers;      /* threads that write files: 1 or 2; 0: two */
     int in_userns;    /* devices are skipped, and attributes that we may not set */
     int ignore_chown_errors;
     int force_mask;        /* mode of all that is made, real values in an attribute; -1: not so */
@@ -78,8 +78,8 @@ struct hold_untar_result {
  * needs to give back its bytes.
  *
  * Nothing is made, changed or read outside of directory_fd, whatever the names and links say. After
- * a failure some of the members are there. Uses some 40 MiB (xz and zstd: and their window) besides
- * 16 bytes a member, and four or five threads.
+ * a failure some of the members are there. Uses some 50 MiB, and five threads; xz and zstd
+ * less 24 and their window, which for zstd --long is 128 MiB, and 512 at most.
  *
  * 0, or -errno: -EBADMSG for a damaged stream, -EEXIST for members of one name, -ECANCELED, or what
  * the kernel said. The result is to be freed with hold_untar_free either way. */

@@ -29,6 +29,7 @@ class Row:
         limit: What the ratio of medians may be; without a peer, what our median may be.
         unit: Of the samples.
         notes: Further facts, by name.
+        curves: Medians by number of objects, of "ours" and "theirs", for the plot.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Row:
     peer: Sequence[float] = ()
     unit: str = "s"
     notes: dict[str, str] = field(default_factory=dict)
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
 
     @property
     def figure(self) -> float:

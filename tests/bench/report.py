@@ -11,19 +11,29 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.bench import plots
 from tests.bench.measure import Row
 
 RESULTS = Path(__file__).parent / "results"
+_README = Path(__file__).parents[2] / "README.md"
+#: Between these two lines the project's README is written by a full run.
+_BEGIN, _END = "<!-- made by make bench -->", "<!-- end of what make bench makes -->"
+_ENOUGH_FOR_QUARTILES = 5
 _HEAD = """\
 # How fast holdfs is
 
 Made by `make bench`. Each figure with a peer is a ratio of medians, ours to the peer's, of runs in
-turn on the same data; below 1 we are faster. Times and memory are medians too.
+turn on the same data; below 1 we are faster. Times and memory are medians too, with the quartiles
+between which half of the samples lie.
+
+![Cost against number of objects](growth.svg)
+
+![Unpacking and export](layers.svg)
 
 | what | against | ours | theirs | figure | at most | |
 |---|---|---:|---:|---:|---:|---|
@@ -39,12 +49,22 @@ def facts() -> dict[str, str]:
         check=False,
         timeout=10,
     ).stdout
+    libfuse = subprocess.run(
+        ["pkg-config", "--modversion", "fuse3"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    ).stdout.strip()
     return {
         "date": datetime.date.today().isoformat(),
+        "machine": platform.machine(),
         "kernel": platform.release(),
         "processors": str(os.cpu_count()),
         "Python": platform.python_version(),
         "pyfuse3": version("pyfuse3"),
+        "trio": version("trio"),
+        "libfuse": libfuse or "unknown",
         "containers-storage": tool or "unknown",
     }
 
@@ -62,6 +82,7 @@ def as_json(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
             "figure": row.figure,
             "limit": row.limit,
             "notes": row.notes,
+            "curves": row.curves,
             "facts": about,
         }
         for row in rows
@@ -78,6 +99,13 @@ def write(rows: Iterable[Row]) -> None:
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (RESULTS / "README.md").write_text(as_markdown(kept), encoding="utf-8")
+    (RESULTS / "growth.svg").write_text(plots.growth(kept), encoding="utf-8")
+    (RESULTS / "layers.svg").write_text(plots.layers(kept), encoding="utf-8")
+    text = _README.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    made = f"{before}{_BEGIN}\n{as_section(kept)}{_END}{after}"
+    _README.write_text(made, encoding="utf-8")
 
 
 def as_markdown(entries: Mapping[str, Mapping[str, Any]]) -> str:
@@ -94,6 +122,23 @@ def as_markdown(entries: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
+def as_section(entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what the project's README shows: the plots, and the figures that have a peer."""
+    pictures = "".join(
+        f"![{words}](tests/bench/results/{name}.svg)\n\n"
+        for name, words in (
+            ("growth", "Cost against number of objects"),
+            ("layers", "Unpacking and export"),
+        )
+    )
+    rows = "".join(
+        f"| {what} | {entry['against']} | {entry['figure']:.3f} |\n"
+        for what, entry in entries.items()
+        if entry["peer"]
+    )
+    return f"\n{pictures}| what | against | our time of theirs |\n|---|---|---:|\n{rows}\n"
+
+
 def line(what: str, entry: Mapping[str, Any]) -> str:
     """Return one row of the Markdown table."""
     unit, limit, figure = entry["unit"], entry["limit"], entry["figure"]
@@ -102,13 +147,22 @@ def line(what: str, entry: Mapping[str, Any]) -> str:
     cells = (
         what + (f" ({notes})" if notes else ""),
         entry["against"] or "-",
-        _amount(statistics.median(entry["ours"]), unit),
-        _amount(statistics.median(entry["peer"]), unit) if has_peer else "-",
+        _spread(entry["ours"], unit),
+        _spread(entry["peer"], unit) if has_peer else "-",
         f"{figure:.3f}" if has_peer else _amount(figure, unit),
         f"{limit:.3f}" if has_peer else _amount(limit, unit),
         "reached" if figure <= limit else "**missed**",
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _spread(samples: Sequence[float], unit: str) -> str:
+    """Return the median, and the quartiles where there are enough samples for them."""
+    median = _amount(statistics.median(samples), unit)
+    if len(samples) < _ENOUGH_FOR_QUARTILES:
+        return median
+    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return f"{median} ({_amount(low, unit)} to {_amount(high, unit)})"
 
 
 def _amount(value: float, unit: str) -> str:

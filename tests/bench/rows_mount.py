@@ -1,6 +1,7 @@
 """Rows about the mounted tree: reading beside the Go tool, caching, starting, memory, freshness."""
 
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -42,7 +43,7 @@ def _by_name(root: Path, name: str) -> str:
 
 def cat_names(pairs: int) -> Iterator[Row]:
     """`cat images/NAME/names` beside `containers-storage image NAME`, process included."""
-    for count, limit in ((SMALL, 1 / 4), (LARGE, 1 / 30)):
+    for count, limit in ((SMALL, 0.25), (LARGE, 0.01)):
         with made(count) as store, _mounted(store) as daemon:
             name = store.name(count // 2)
             ours = ["cat", f"{_by_name(daemon.root, name)}/names"]
@@ -138,7 +139,7 @@ def freshness(pairs: int) -> Iterator[Row]:
                 what=f"a name added by containers-storage shows, {count:,} images",
                 ours=delays,
                 limit=0.005,
-                notes={"the slowest": f"{max(delays) * 1000:.1f} ms"},
+                notes={"99th percentile": f"{_high(delays) * 1000:.1f} ms"},
             )
     with made(SMALL) as store, _mounted(store, "strict") as daemon:
         yield Row(
@@ -148,6 +149,10 @@ def freshness(pairs: int) -> Iterator[Row]:
             unit="looks",
             limit=1,
         )
+
+
+def _high(delays: list[float]) -> float:
+    return statistics.quantiles(delays, n=100, method="inclusive")[98]
 
 
 def _show(store: BenchStore, daemon: Daemon, number: int) -> tuple[float, int]:

@@ -88,6 +88,30 @@ def test_what_is_exported_is_an_image_for_others_and_for_us(
     ]
 
 
+def test_it_is_exported_as_a_directory_too_whole_or_not_at_all(
+    ours: Holdctl, demo: dict[str, str], stores: Callable[[], GraphRun], tmp_path: Path
+) -> None:
+    ours.run("import", demo["oci"])
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "file").touch()
+
+    for directory in ("out", "empty"):
+        if directory == "empty":
+            (tmp_path / directory).mkdir()
+        assert "" == ours.run("export", "-d", str(tmp_path / directory), demo["id"]).stdout
+        again = Holdctl(*stores(), ours.driver)
+        assert demo["id"] == again.json("import", str(tmp_path / directory))["id"]
+    refused = ours.run("export", "-d", str(there), demo["id"], check=False)
+    unknown = ours.run("export", "-d", str(tmp_path / "no"), "nope", check=False)
+
+    assert (1, 1) == (refused.returncode, refused.stderr.count("\n"))
+    assert (1, 1) == (unknown.returncode, unknown.stderr.count("\n"))
+    assert {"out", "empty", "there"} == set(os.listdir(tmp_path))
+    skopeo = Skopeo(ours.graph, ours.run_root)
+    assert 2 == len(json.loads(skopeo.out("inspect", f"oci:{tmp_path}/out"))["Layers"])
+
+
 def test_an_image_made_by_hand_can_be_exported(ours: Holdctl, tmp_path: Path) -> None:
     ours.run("create-layer", "-i", "base")
     ours.run("copy", "/etc/hostname", "base:/etc/hostname")

@@ -25,6 +25,7 @@ from tests.peers import GoStore, Peer
 NEWER = ("--image-store", "--transient-store", "--quick", "--unshare")
 #: And commands.
 NEWER_COMMANDS = {
+    "applydiff-using-staging-dir",
     "check",
     "config",
     "create-storage-layer",

@@ -248,7 +248,8 @@ def test_a_slow_import_keeps_nobody_waiting(store: Store, go: GoStore) -> None:
 def test_what_a_killed_import_left_is_cleared_by_the_next(store: Store) -> None:
     left = f"{store.graph_root}/tmp/holdfs-0123456789abcdef"
     os.makedirs(f"{left}/diff/etc")
-    Path(left, "lock").touch()
+    Path(f"{left}.lock").touch()
+    Path(f"{store.graph_root}/tmp/holdfs-0123456789abcde0.lock").touch()
     import_layer(store, TAR)
     assert [] == os.listdir(f"{store.graph_root}/tmp")
 
@@ -318,10 +319,8 @@ def test_a_split_store_keeps_images_and_their_layers_apart(
 ) -> None:
     graph, run = stores()
     images = stores().graph
-    from dataclasses import replace
-
     options = load_options(graph_root=graph, run_root=run, driver="overlay")
-    store = Store.open(replace(options, image_store=images), lock_timeout_s=5)
+    store = Store.open(options.replaced(image_store=images), lock_timeout_s=5)
     base = import_layer(store, TAR, names=["base"], read_only=True)
     store.create_image(layer="base", names=["shop"], big_data=[("manifest", b"{}")])
     container = store.create_container(image="shop", names=["web"])
@@ -343,10 +342,8 @@ def test_a_split_store_keeps_images_and_their_layers_apart(
 
 def test_a_transient_stores_containers_live_in_the_run_root(graph_run: GraphRun) -> None:
     graph, run = graph_run
-    from dataclasses import replace
-
     options = load_options(graph_root=graph, run_root=run, driver="overlay")
-    store = Store.open(replace(options, transient_store=True), lock_timeout_s=5)
+    store = Store.open(options.replaced(transient_store=True), lock_timeout_s=5)
     container = store.create_container(names=["web"])
     assert container.flags["Volatile"] is True
     for name in ("containers", "layers"):

@@ -11,8 +11,9 @@ import pytest
 
 from holdfs.core.errors import StoreDamaged, StoreReadOnly
 from holdfs.core.formats.records import Image
+from holdfs.core.formats.shapes import IMAGES
 from holdfs.core.lockfile import LockFile
-from holdfs.core.reading import Source
+from holdfs.core.part import Source
 from holdfs.core.recordset import RecordSet
 
 A = "a" * 64
@@ -32,7 +33,7 @@ class Disk:
 
     def open(self) -> RecordSet[Image]:
         return RecordSet(
-            Image,
+            IMAGES,
             LockFile(str(self.lock)),
             [
                 Source(str(self.json)),
@@ -260,12 +261,13 @@ def test_two_processes_lose_no_change(disk: Disk) -> None:
     writer = (
         "import sys\n"
         "from holdfs.core.formats.records import Image\n"
+        "from holdfs.core.formats.shapes import IMAGES\n"
         "from holdfs.core.lockfile import LockFile\n"
-        "from holdfs.core.reading import Source\n"
+        "from holdfs.core.part import Source\n"
         "from holdfs.core.recordset import RecordSet\n"
         "top, prefix = sys.argv[1:]\n"
         "lock, source = LockFile(top + '/images.lock'), Source(top + '/images.json')\n"
-        "images = RecordSet(Image, lock, [source])\n"
+        "images = RecordSet(IMAGES, lock, [source])\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "for i in range(100):\n"
         "    with images.edit() as edit:\n"

@@ -167,6 +167,8 @@ def _tar_split(data: bytes) -> list[object]:
 
 def _layer_home(live: Live) -> str:
     home = f"{live.roots.graph}/{live.driver}"
+    if live.driver == "btrfs":
+        return f"{home}/subvolumes"
     return f"{home}/dir" if live.driver == "vfs" else home
 
 

@@ -130,11 +130,9 @@ def test_a_layer_made_by_hand_is_the_same_tar_to_both_against_any_other(
     for ref, other in (
         ("base", ""),
         ("child", ""),
-        ("child", "base"),
         ("child", "stranger"),
         ("stranger", "child"),
         ("base", "child"),
-        ("stranger", "base"),
     ):
         words = [ref, *([other] if other else [])]
         told = live.go.run_bytes("diff", "-u", *words).stdout
@@ -144,7 +142,7 @@ def test_a_layer_made_by_hand_is_the_same_tar_to_both_against_any_other(
         assert sorted(live.go.out("changes", *words).splitlines()) == sorted(
             live.holdctl.out("changes", *words).splitlines()
         ), pair
-        assert told or other == "base", pair
+        assert told, pair
     told = live.go.run_bytes("diff", "-u", "child").stdout
     assert dateless(told) == dateless(our_segments(live, "child"))
     assert dateless(told) == dateless(live.holdctl.run_bytes("diff", "-u", "child").stdout)

@@ -143,4 +143,4 @@ def test_reads_of_a_real_layer_through_the_mount_at_random_offsets_are_of_the_st
             off, count = chance.randrange(size + 5000), chance.choice((1, 511, 4096, 200_000))
             expected = os.pread(stream.fileno(), count, off)
             assert expected == os.pread(shown.fileno(), count, off)
-        assert real.digest == hashlib.file_digest(shown, "sha256").hexdigest()  # type: ignore[arg-type]
+        assert real.digest == hashlib.file_digest(shown, "sha256").hexdigest()

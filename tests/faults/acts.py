@@ -2,26 +2,104 @@
 The store that the faults are done to, and everything that can be done with it.
 
     base ─┬─ top ── [image shop] ── [container web]
-          └─ kept                      loose, spare (no parent)
+          └─ kept                      loose, spare, filled (no parent)
     [image solo] on solo-top ─ solo-base        [image plain], [container bare] on nothing
 """
 
+import hashlib
+import io
+import json
 import os
 import shutil
+import stat
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
+from holdfs.core import describing, imagearchive
 from holdfs.core.config import load_options
+from holdfs.core.formats.records import IdMap
+from holdfs.core.idmapping import MapRequest
+from holdfs.core.imagesource import Files
 from holdfs.core.store import Store
 from tests.faults.states import Roots
 
-BASE, TOP, KEPT, LOOSE, SPARE, SOLO_BASE, SOLO_TOP = (f"{n:08x}" + "a" * 56 for n in range(1, 8))
+BASE, TOP, KEPT, LOOSE, SPARE, SOLO_BASE, SOLO_TOP, FILLED = (
+    f"{n:08x}" + "a" * 56 for n in range(1, 9)
+)
 SHOP, SOLO, PLAIN = (f"{n:08x}" + "b" * 56 for n in range(1, 4))
 WEB, BARE = (f"{n:08x}" + "c" * 56 for n in range(1, 3))
 NEW: Final = "f" * 64
+_RANGE: Final = IdMap(container_id=0, host_id=100_000, size=65_536)
+MAPS: Final = MapRequest(uidmap=(_RANGE,), gidmap=(_RANGE,))
 LONG: Final = b"0123456789abcdef" * 20_000
+
+
+def _tar(*members: tuple[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name.rstrip("/"))
+            info.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+            info.mode, info.mtime, info.size = 0o755, 1_700_000_000, len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return made.getvalue()
+
+
+TAR: Final = _tar(("etc/", b""), ("etc/motd", b"hello\n"), ("etc/.wh.00000001", b""))
+MORE: Final = _tar(("etc/", b""), ("etc/more", b"more\n"))
+
+
+def _file_of(data: bytes) -> int:
+    fd = os.memfd_create("stream")
+    os.write(fd, data)
+    return fd
+
+
+#: Made here, so that no act makes them.
+_STREAMS: Final = {data: _file_of(data) for data in (TAR, MORE)}
+
+
+def _fill(store: Store, fill: Callable[[int], object], data: bytes) -> None:
+    """Call with a descriptor that gives these bytes."""
+    fd = os.open(f"/proc/self/fd/{_STREAMS[data]}", os.O_RDONLY)
+    try:
+        fill(fd)
+    finally:
+        os.close(fd)
+
+
+def _archive() -> bytes:
+    """Return what `docker save` writes, of an image of two layers."""
+    layers = (TAR, MORE)
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers],
+        },
+    }
+    entry = {"Config": "c.json", "RepoTags": ["shop:new"], "Layers": ["0.tar", "1.tar"]}
+    return _tar(
+        ("c.json", json.dumps(config).encode()),
+        ("manifest.json", json.dumps([entry]).encode()),
+        *((f"{n}.tar", layer) for n, layer in enumerate(layers)),
+    )
+
+
+def _import(store: Store) -> None:
+    with Files("archive", io.BytesIO(_archive())) as files:
+        imagearchive.import_image(store, files)
+
+
+def _describe(store: Store) -> None:
+    with mock.patch.object(describing, "now", lambda: "2026-01-01T00:00:00Z"):
+        store.create_described_image(layer="kept", names=("fresh",))
 
 
 def open_store(roots: Roots) -> Store:
@@ -66,6 +144,11 @@ def make_template(roots: Roots) -> None:
     store.create_container(image=SHOP, container_id=WEB, names=["web", "www"])
     store.create_container(container_id=BARE, names=["bare"])
     store.set_big_data("containers", WEB, "config", b"old config")
+    # A layer that a stream has filled, and changed since; one that has what is imported below.
+    _fill(store, lambda fd: store.import_layer(fd, layer_id=FILLED, names=["filled"]), TAR)
+    mount = Path(store.mount(FILLED))
+    (mount / "etc" / "motd").write_text("other words\n")
+    store.unmount(FILLED)
     for ref in (WEB, BARE):
         Path(store.container_dir(ref), "kept.json").write_text("{}")
         Path(store.container_run_dir(ref), "pid").write_text("1")
@@ -75,7 +158,16 @@ def make_template(roots: Roots) -> None:
 def copy_store(source: Roots, target: Roots) -> None:
     """Copy a store in which nothing is mounted."""
     for here, there in ((source.graph, target.graph), (source.run, target.run)):
-        shutil.copytree(here, there, symlinks=True)
+        shutil.copytree(here, there, symlinks=True, copy_function=_copy)
+
+
+def _copy(source: str, target: str) -> None:
+    found = os.lstat(source)
+    if stat.S_ISCHR(found.st_mode):  # a whiteout
+        os.mknod(target, found.st_mode, found.st_rdev)
+        shutil.copystat(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +182,8 @@ class Act:
         by_us: What a crash leaves only we can finish; the Go tools let it be.
         strays: A crash may leave a layer that nobody has.
         litter: A crash may leave big data of the object that was being made or deleted.
+        spread: How many calls more or less it may make: threads wait for each other, or need not.
+        parts: What may be neither as before nor as after, but in between: how its keys begin.
     """
 
     name: str
@@ -100,6 +194,8 @@ class Act:
     by_us: bool = False
     strays: bool = False
     litter: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    spread: int = 0
     drivers: tuple[str, ...] = ("overlay", "vfs")
 
 
@@ -135,6 +231,65 @@ ACTS: Final = (
     Act(
         name="create-volatile-container",
         run=lambda s: s.create_container(container_id=NEW, names=["fresh"], volatile=True),
+        whole=False,
+        again=("DuplicateId",),
+        strays=True,
+    ),
+    Act(
+        name="import-layer",
+        spread=8,
+        run=lambda s: _fill(
+            s, lambda fd: s.import_layer(fd, layer_id=NEW, parent="base", names=["fresh"]), TAR
+        ),
+        again=("DuplicateId",),
+        # The tar-split is there before the record that is complete, for a moment.
+        litter=(NEW,),
+    ),
+    Act(
+        name="apply-diff",
+        spread=8,
+        run=lambda s: _fill(s, lambda fd: s.apply_diff("spare", fd), MORE),
+        # The content is there before the record tells of it: two files can't be replaced at once.
+        whole=False,
+        litter=(SPARE,),
+    ),
+    Act(
+        name="apply-second-diff",
+        spread=8,
+        run=lambda s: _fill(s, lambda fd: s.apply_diff("loose", fd), MORE),
+        # Unpacked in the layer itself: a part of it, or all, before the record tells of it.
+        whole=False,
+        parts=(f"layer {LOOSE[:8]}: tree",),
+        litter=(LOOSE,),
+    ),
+    Act(name="seal", run=lambda s: s.seal("kept"), litter=(KEPT,), spread=8),
+    Act(name="seal-again", run=lambda s: s.seal("filled"), litter=(FILLED,), spread=8),
+    Act(
+        name="create-described-image",
+        run=_describe,
+        spread=8,
+        # Each layer is sealed before there is an image.
+        whole=False,
+        litter=("images/",),
+        again=("DuplicateName",),
+    ),
+    Act(
+        name="import-image",
+        run=_import,
+        spread=8,
+        # Layer by layer, then the image, then its names, which are taken from others: what is
+        # there already is used again.
+        whole=False,
+        parts=("image new",),
+        strays=True,
+        litter=("images/",),
+    ),
+    Act(
+        name="create-mapped-container",
+        run=lambda s: s.create_container(
+            image="shop", container_id=NEW, names=["fresh"], maps=MAPS
+        ),
+        # vfs: a copy of each of the image's layers with the owners, which others share.
         whole=False,
         again=("DuplicateId",),
         strays=True,

@@ -21,6 +21,7 @@ from tests.mounts import unmount_below
 #: Acts whose faults are done in every test run; the others in `make faults`.
 _QUICK = {
     ("create-layer", "overlay"),
+    ("import-layer", "overlay"),
     ("replace-image-data", "overlay"),
     ("mount-image", "vfs"),
 }

@@ -8,7 +8,7 @@ def differences(state: State, act: Act, before: State, after: State) -> list[str
     """Return in words what is neither as before the act nor as after it."""
     found = []
     for key in sorted({*state, *before, *after}):
-        if key.startswith("layer stray") and act.strays:
+        if (key.startswith("layer stray") and act.strays) or key.startswith(act.parts):
             continue
         if state.get(key) not in (before.get(key), after.get(key)):
             found.append(

@@ -11,6 +11,7 @@ times at which it was made are left out: two runs of one act give equal states.
 import json
 import os
 import re
+import stat
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from tests.mounts import mounts_below
 
 _KINDS: Final = ("layers", "images", "containers")
 #: What a crash may leave, and nobody reads.
-_TEMPORARY: Final = re.compile(r"\.tmp-[\w.=+-]+\d+$")
+_TEMPORARY: Final = re.compile(r"\.tmp-[\w.=+-]+\d+$|holdfs-[0-9a-f]{16}(\.lock)?$")
 
 State = dict[str, object]
 
@@ -72,7 +73,7 @@ def read_state(roots: Roots, known: frozenset[str]) -> State:
         for record in records[kind]:
             # A name may be used once in each kind.
             name = f"{kind[:-1]} {called[record['id']]}"
-            shown = {key: called.get(v, v) if _is_id(v) else v for key, v in record.items()}
+            shown = {key: _called(value, called) for key, value in record.items()}
             if record["id"] not in known:
                 shown["created"] = ""
             state[name] = shown
@@ -88,6 +89,12 @@ def read_state(roots: Roots, known: frozenset[str]) -> State:
     return state
 
 
+def _called(value: object, called: dict[str, str]) -> object:
+    if isinstance(value, list):
+        return [_called(each, called) for each in value]
+    return called.get(value, value) if isinstance(value, str) and _is_id(value) else value
+
+
 def _is_id(value: object) -> bool:
     return isinstance(value, str) and len(value) == 64
 
@@ -95,12 +102,15 @@ def _is_id(value: object) -> bool:
 def _names(records: dict[str, list[dict[str, Any]]], known: frozenset[str]) -> dict[str, str]:
     used = {c["layer"] for c in records["containers"]} | {i.get("layer") for i in records["images"]}
     called = {found: found[:8] for found in known}
+    mapped = {each for image in records["images"] for each in image.get("mapped-layers") or ()}
     for kind in _KINDS:
         for record in records[kind]:
             found = record["id"]
             if found in known:
                 continue
-            if record.get("names"):
+            if found in mapped:
+                called[found] = "mapped"
+            elif record.get("names"):
                 called[found] = record["names"][0]
             else:
                 called[found] = "new" if kind != "layers" or found in used else f"stray {found[:8]}"
@@ -123,7 +133,12 @@ def _tree(top: str) -> object:
         for name in (*names, *files):
             path = os.path.join(directory, name)
             inside = os.path.relpath(path, top)
-            found[inside] = _content(path) if name in files else "directory"
+            if name not in files:
+                found[inside] = "directory"
+            elif stat.S_ISCHR(os.lstat(path).st_mode):
+                found[inside] = "whiteout"
+            else:
+                found[inside] = _content(path)
     return found
 
 
@@ -169,6 +184,7 @@ def find_litter(roots: Roots) -> list[str]:
         for name in os.listdir(f"{home}/l"):
             if not os.path.exists(f"{home}/l/{name}"):
                 found.append(f"overlay/l/{name}")
+    found += [f"tmp/{name}" for name in os.listdir(f"{roots.graph}/tmp")]
     run_dir = f"{roots.run}/{roots.driver}-layers"
     found += [name for name in os.listdir(run_dir) if _TEMPORARY.match(name)]
     return sorted(found)

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from holdfs.core.errors import StoreError
+from holdfs.core.gc import collect
 from holdfs.core.lockfile import LockFile
 from holdfs.core.store import Store
 from tests.faults.acts import Act, open_store
@@ -37,7 +38,9 @@ def test_a_store_goes_on_after_a_kill_at_any_moment(
         with bench.fresh() as roots:
             act.before(open_store(roots))
             done = run_gated(partial(gated, act, roots), partial(_kill_at, number))
-            assert done.was_killed, f"it makes less than {number} calls"
+            if not done.was_killed:
+                assert number > len(calls) - act.spread, f"it makes less than {number} calls"
+                break
             if done.calls[-1].changes and (
                 found := _look(bench, roots, act, before, after, with_go=bool(number % 2))
             ):
@@ -136,6 +139,8 @@ def _go_on(store: Store, go: GoStore) -> list[str]:
         left = mounted_layers(Roots(store.graph_root, store.run_root, store.driver.name))
         found += [f"layer {layer_id} stays mounted" for layer_id in left]
     store.wipe()
+    collect(store)
+    found += [f"{path} is left after all" for path in os.listdir(f"{store.graph_root}/tmp")]
     if left := store.driver.list_layers():
         found.append(f"after wiping, directories of {left} are left")
     assert os.path.isdir(store.driver.home)

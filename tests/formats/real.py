@@ -1,10 +1,12 @@
 """The bytes in tests/data that Debian's tools wrote (made by tests/data/make.py)."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from holdfs.core.formats.records import Container, Image, Layer
+from holdfs.core.formats.shapes import CONTAINERS, IMAGES, LAYERS, Shape
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 STORES = ("mapped", "usual")
@@ -13,6 +15,7 @@ KINDS: dict[str, type[Layer] | type[Image] | type[Container]] = {
     "images": Image,
     "containers": Container,
 }
+SHAPES: dict[str, Shape[Any]] = {"layers": LAYERS, "images": IMAGES, "containers": CONTAINERS}
 
 
 def array(store: str, kind: str) -> bytes:

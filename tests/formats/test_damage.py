@@ -11,15 +11,18 @@ import pytest
 
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.records import Layer
-from holdfs.core.reading import Records, Source, check_part, read_part
-from tests.formats.real import KINDS, STORES, array
+from holdfs.core.formats.shapes import LAYERS
+from holdfs.core.part import Source, read_part
+from holdfs.core.reading import Records
+from holdfs.core.unsure import check_part
+from tests.formats.real import SHAPES, STORES, array
 
 GOOD = b'{"id":"good","names":["n"],"created":"2026-01-01T00:00:00Z"}'
 
 
 def read(path: Path, data: bytes) -> Records[Layer]:
     path.write_bytes(data)
-    return Records(Layer, [read_part(Source(str(path)))])
+    return Records(LAYERS, [read_part(Source(str(path)), LAYERS)])
 
 
 @pytest.fixture
@@ -99,7 +102,7 @@ def test_a_damaged_record_is_refused_and_the_others_served(path: Path, fields: b
     with pytest.raises(StoreDamaged, match=str(path)):
         records.get("bad")
     with pytest.raises(StoreDamaged) as caught:
-        check_part(records.parts[0], Layer)
+        check_part(records.parts[0], LAYERS)
     assert len(GOOD) + 2 == caught.value.position
     assert data == path.read_bytes()
 
@@ -108,10 +111,10 @@ def test_a_damaged_record_is_refused_and_the_others_served(path: Path, fields: b
 def test_a_file_that_holds_nothing_is_no_damage(path: Path, data: bytes | None) -> None:
     if data is not None:
         path.write_bytes(data)
-    part = read_part(Source(str(path)))
+    part = read_part(Source(str(path)), LAYERS)
 
-    check_part(part, Layer)
-    assert () == Records(Layer, [part]).ids
+    check_part(part, LAYERS)
+    assert () == Records(LAYERS, [part]).ids
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_a_file_that_holds_nothing_is_no_damage(path: Path, data: bytes | None) 
 def test_what_go_takes_is_taken(path: Path, fields: bytes) -> None:
     records = read(path, b"[" + GOOD + b',{"id":"odd",' + fields + b"}]")
 
-    check_part(records.parts[0], Layer)
+    check_part(records.parts[0], LAYERS)
     assert records.damage is None
     layer = records.get("odd")
     assert layer is not None
@@ -146,18 +149,19 @@ def test_of_two_records_with_one_id_the_last_counts(path: Path) -> None:
 
 
 @pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_real_files_are_read_whole_and_cut_ones_are_refused(
     path: Path, store: str, kind: str
 ) -> None:
     data = array(store, kind)
     path.write_bytes(data)
-    part = read_part(Source(str(path)))
-    check_part(part, KINDS[kind])
+    shape = SHAPES[kind]
+    part = read_part(Source(str(path)), shape)
+    check_part(part, shape)
     assert data == b"[" + b",".join(bytes(raw) for raw in part.raws) + b"]"
 
     for length in range(1, len(data), 97):
         path.write_bytes(data[:length])
-        damage = read_part(Source(str(path))).damage
+        damage = read_part(Source(str(path)), shape).damage
         assert damage is not None
         assert length == damage.position

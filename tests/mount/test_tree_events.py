@@ -214,6 +214,33 @@ def test_a_waiter_can_be_killed_and_the_mount_ends(shop: Shop) -> None:
     assert [("image", "change", shop.scene.image)] == told(shop)
 
 
+def test_a_waiter_does_not_keep_the_daemon(shop: Shop) -> None:
+    fd = os.open(shop.root / "events", os.O_RDONLY)
+    with select.epoll() as epoll:
+        epoll.register(fd, select.EPOLLIN)
+        assert [] == epoll.poll(0.01)
+
+        shop.daemon.process.terminate()
+
+        assert 0 == shop.daemon.wait()
+        assert [(fd, select.EPOLLERR)] == epoll.poll(PATIENCE_S)
+    with pytest.raises(OSError, match="not connected"):
+        os.close(fd)
+
+
+def test_a_waiter_is_woken_in_a_mount_that_is_detached(shop: Shop) -> None:
+    with opened(shop.root / "events") as fd, select.epoll() as epoll:
+        epoll.register(fd, select.EPOLLIN)
+        assert [] == epoll.poll(0.01)
+        subprocess.run(["umount", "-l", shop.root], check=True)
+
+        shop.scene.store.set_metadata("images", shop.scene.image, "changed")
+
+        assert epoll.poll(PATIENCE_S)
+        assert b'"action":"change"' in os.read(fd, 1 << 16)
+    assert 0 == shop.daemon.wait()
+
+
 def test_other_files_are_always_ready(shop: Shop) -> None:
     with opened(shop.images / "shop" / "id") as fd:
         assert wait_by_poll(fd, 0)

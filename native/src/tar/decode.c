@@ -9,8 +9,9 @@
 
 #include "decode.h"
 
-/* What a window may take. xz -9 asks for 64 MiB, zstd --long for 128; more is no layer's. */
-enum { XZ_MEMORY = 256 << 20, ZSTD_WINDOW_LOG = 27 };
+/* What a window may take. xz -9 asks for 64 MiB, zstd --long for 128; the Go tools decode zstd's of
+ * up to 512 MiB, and so do we. */
+enum { XZ_MEMORY = 256 << 20, ZSTD_WINDOW_LOG = 29 };
 
 struct decoder {
     enum hold_compression compression;
@@ -39,6 +40,26 @@ enum hold_compression decode_detect(const unsigned char *data, size_t length)
         if (length >= known[i].length && memcmp(data, known[i].magic, known[i].length) == 0)
             return known[i].compression;
     return HOLD_COMPRESSION_NONE;
+}
+
+uint64_t decode_zstd_window(const unsigned char *data, size_t length)
+{
+    /* RFC 8878, 3.1.1.1: the descriptor, and by its bits the window or the size of everything. */
+    static const size_t dictionary[] = {0, 1, 2, 4}, sizes[] = {1, 2, 4, 8};
+    uint64_t size = 0, base;
+    size_t at, count;
+
+    if (length < DECODE_MAGIC)
+        return 0;
+    if (!(data[4] & 0x20)) {
+        base = (uint64_t)1 << (10 + (data[5] >> 3));
+        return base + base / 8 * (data[5] & 7);
+    }
+    at = 5 + dictionary[data[4] & 3];
+    count = sizes[data[4] >> 6];
+    for (size_t i = 0; i < count && at + i < length; i++)
+        size |= (uint64_t)data[at + i] << (8 * i);
+    return size;
 }
 
 struct decoder *decoder_new(enum hold_compression compression)

@@ -4,16 +4,21 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "tar.h"
 
 struct decoder;
 
-/* The first bytes that tell the formats apart. */
-enum { DECODE_MAGIC = 6 };
+/* The first bytes that tell the formats apart, and how much memory they take. */
+enum { DECODE_MAGIC = 14 };
 
 /* The format that data begin with, by its magic number. */
 enum hold_compression decode_detect(const unsigned char *data, size_t length);
+
+/* How much of its output a zstd stream refers back to, so that it has to be kept: in bytes, as the
+ * first frame says. */
+uint64_t decode_zstd_window(const unsigned char *data, size_t length);
 
 /* Start one; NULL without memory. Not for HOLD_COMPRESSION_NONE. */
 struct decoder *decoder_new(enum hold_compression compression);

@@ -1,17 +1,24 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <isa-l/igzip_lib.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <zstd.h>
 
 #include "encode.h"
 
+/* A pipe that is not full takes so much at once without blocking: see pipe(7). */
+enum { ATOMIC = 4096 };
+
 enum { PACKED = 128 << 10, GZIP_LEVEL = 2, ZSTD_LEVEL = 3 };
 
 struct encoder {
     enum hold_compression compression;
-    int fd;
+    int fd, cancel_fd; /* the latter -1 where nothing can be canceled, or need not be */
+    bool has_no_nowait;
     uint64_t written;
     ZSTD_CStream *zstd;
     struct isal_zstream *gzip;
@@ -43,15 +50,18 @@ static int start_zstd(struct encoder *encoder)
     return 0;
 }
 
-struct encoder *encoder_new(enum hold_compression compression, int fd)
+struct encoder *encoder_new(enum hold_compression compression, int fd, int cancel_fd)
 {
     struct encoder *encoder = calloc(1, sizeof *encoder);
+    struct stat found;
     int result = 0;
 
     if (!encoder)
         return NULL;
     encoder->compression = compression;
     encoder->fd = fd;
+    /* A file takes what it is given. */
+    encoder->cancel_fd = fstat(fd, &found) == 0 && S_ISREG(found.st_mode) ? -1 : cancel_fd;
     if (compression == HOLD_COMPRESSION_GZIP)
         result = start_gzip(encoder);
     else if (compression == HOLD_COMPRESSION_ZSTD)
@@ -81,12 +91,48 @@ uint64_t encoder_written(const struct encoder *encoder)
     return encoder->written;
 }
 
+/* 0 once something can be written, -ECANCELED, or -errno. */
+static int wait_until_writable(const struct encoder *encoder)
+{
+    struct pollfd polled[] = {
+        {.fd = encoder->fd, .events = POLLOUT},
+        {.fd = encoder->cancel_fd, .events = POLLIN},
+    };
+
+    while (poll(polled, 2, -1) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return polled[1].revents ? -ECANCELED : 0;
+}
+
+/* write(2) of some of it, which never blocks where it can be canceled: there may be room, but less
+ * than for all, and then nobody would see the cancellation. */
+static ssize_t write_some(struct encoder *encoder, const unsigned char *data, size_t length)
+{
+    struct iovec span = {.iov_base = (void *)data, .iov_len = length}; /* only read */
+    ssize_t written;
+
+    if (encoder->cancel_fd < 0)
+        return write(encoder->fd, data, length);
+    if (!encoder->has_no_nowait) {
+        written = pwritev2(encoder->fd, &span, 1, -1, RWF_NOWAIT);
+        if (written >= 0 || errno != EOPNOTSUPP)
+            return written;
+        encoder->has_no_nowait = true; /* pipes have it since Linux 6.4 */
+    }
+    return write(encoder->fd, data, length < ATOMIC ? length : ATOMIC);
+}
+
 static int write_all(struct encoder *encoder, const unsigned char *data, size_t length)
 {
     while (length > 0) {
-        ssize_t written = write(encoder->fd, data, length);
+        int result = encoder->cancel_fd < 0 ? 0 : wait_until_writable(encoder);
+        ssize_t written;
 
-        if (written < 0 && errno == EINTR)
+        if (result < 0)
+            return result;
+        written = write_some(encoder, data, length);
+        if (written < 0 && (errno == EINTR || (errno == EAGAIN && encoder->cancel_fd >= 0)))
             continue;
         if (written < 0)
             return -errno;

@@ -12,7 +12,7 @@ struct encoder;
 
 /* Start one that writes to fd; NULL without memory, or with errno EINVAL for a format that is only
  * read. */
-struct encoder *encoder_new(enum hold_compression compression, int fd);
+struct encoder *encoder_new(enum hold_compression compression, int fd, int cancel_fd);
 void encoder_free(struct encoder *encoder);
 
 /* Compress and write. is_last: end the stream. 0 or -errno. */

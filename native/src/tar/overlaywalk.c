@@ -156,7 +156,7 @@ int overlay_changes(const struct hold_diff_options *options, struct changes *cha
     struct upper upper = {.options = options,
                           .changes = changes,
                           .seen = inodeset_new(),
-                          .listed = nameset_new()};
+                          .listed = nameset_new(-1)};
     int result = -ENOMEM;
 
     if (upper.seen && upper.listed)

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <isa-l/crc64.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +24,7 @@ enum {
     LARGE = 1 << 20,
     PIPE = 1 << 20,
     READERS = 2,
-    TASKS = 2048,
-    WAKE_TASKS = 16,
+    TASKS = 2048, WAKE_TASKS = 16, BATCH_TASKS = 16, BATCH_BYTES = 256 << 10,
     WRITE_BATCH = 256 << 10
 };
 
@@ -278,11 +276,33 @@ static int read_task(struct outlet *outlet, const struct task *task)
     return result == 0 && task->has_crc && crc != task->crc ? -ESTALE : result;
 }
 
+/* With the lock held, take some tasks, all that follow each other: what a lock costs is shared. */
+static void take_tasks(struct outlet *outlet)
+{
+    size_t count = 0, bytes = 0;
+
+    while (outlet->task_next < outlet->task_end && count++ < BATCH_TASKS && bytes < BATCH_BYTES)
+        bytes += outlet->tasks[outlet->task_next++ % TASKS].size;
+}
+
+/* With the lock held: these are read. */
+static void finish_tasks(struct outlet *outlet, uint64_t first, uint64_t end)
+{
+    for (uint64_t i = first; i < end; i++)
+        outlet->tasks[i % TASKS].is_done = true;
+    while (outlet->task_first < outlet->task_next &&
+           outlet->tasks[outlet->task_first % TASKS].is_done)
+        outlet->task_first++;
+    wake_writer(outlet, false);
+    if (outlet->producer_waits && outlet->task_end - outlet->task_first <= TASKS / 2)
+        pthread_cond_signal(&outlet->for_producer);
+}
+
 static void *reader_main(void *argument)
 {
     struct outlet *outlet = argument;
-    struct task *task;
-    int result;
+    uint64_t first, end;
+    int result = 0;
 
     pthread_mutex_lock(&outlet->lock);
     for (;;) {
@@ -293,24 +313,24 @@ static void *reader_main(void *argument)
         }
         if (outlet->error || outlet->task_next == outlet->task_end)
             break;
-        task = &outlet->tasks[outlet->task_next++ % TASKS];
+        first = outlet->task_next;
+        take_tasks(outlet);
+        end = outlet->task_next;
         wake_readers(outlet, WAKE_TASKS);
         pthread_mutex_unlock(&outlet->lock);
-        result = read_task(outlet, task);
-        if (result < 0)
-            fail_file(outlet, task->name, result);
+        for (uint64_t i = first; i < end && result == 0; i++) {
+            struct task *task = &outlet->tasks[i % TASKS];
+
+            result = read_task(outlet, task);
+            if (result < 0)
+                fail_file(outlet, task->name, result);
+            free(task->name);
+            task->name = NULL;
+        }
         pthread_mutex_lock(&outlet->lock);
         if (result < 0)
             break; /* what is in the ring must not go out */
-        free(task->name);
-        task->name = NULL;
-        task->is_done = true;
-        while (outlet->task_first < outlet->task_next &&
-               outlet->tasks[outlet->task_first % TASKS].is_done)
-            outlet->task_first++;
-        wake_writer(outlet, false);
-        if (outlet->producer_waits && outlet->task_end - outlet->task_first <= TASKS / 2)
-            pthread_cond_signal(&outlet->for_producer);
+        finish_tasks(outlet, first, end);
     }
     pthread_mutex_unlock(&outlet->lock);
     return NULL;
@@ -318,32 +338,14 @@ static void *reader_main(void *argument)
 
 /* -- the writer -- */
 
-static int wait_for_reader(const struct hold_tar_out_options *options)
-{
-    struct pollfd polled[] = {
-        {.fd = options->fd, .events = POLLOUT},
-        {.fd = options->cancel_fd, .events = POLLIN},
-    };
-
-    if (options->cancel_fd < 0)
-        return 0;
-    while (poll(polled, 2, -1) < 0)
-        if (errno != EINTR)
-            return -errno;
-    return polled[1].revents ? -ECANCELED : 0;
-}
-
 static int write_some(struct outlet *outlet, struct encoder *encoder, uint64_t end)
 {
     struct iovec spans[2];
     size_t length = (size_t)(end - outlet->written);
     int count = spans_of(outlet, outlet->written, length, spans), result = 0;
 
-    for (int i = 0; i < count && result == 0; i++) {
-        result = wait_for_reader(outlet->options);
-        if (result == 0)
-            result = encode(encoder, spans[i].iov_base, spans[i].iov_len, false);
-    }
+    for (int i = 0; i < count && result == 0; i++)
+        result = encode(encoder, spans[i].iov_base, spans[i].iov_len, false);
     __atomic_store_n(&outlet->result->written, encoder_written(encoder), __ATOMIC_RELAXED);
     __atomic_store_n(&outlet->result->size, end, __ATOMIC_RELAXED);
     return result;
@@ -414,7 +416,8 @@ int tar_write(struct producer *producer, const struct lookup *lookup,
               const struct hold_tar_out_options *options, struct hold_tar_out_result *result)
 {
     struct outlet *outlet = calloc(1, sizeof *outlet);
-    struct encoder *encoder = encoder_new((enum hold_compression)options->compression, options->fd);
+    struct encoder *encoder = encoder_new((enum hold_compression)options->compression, options->fd,
+                                          options->cancel_fd);
     int code = encoder ? -ENOMEM : -errno;
     void *ring = MAP_FAILED;
 

@@ -122,19 +122,25 @@ static bool parse_number(const unsigned char *header, int at, size_t length, int
     return true;
 }
 
+/* The sum of all bytes, with blanks in the place of the sum itself. */
 static bool has_checksum(const unsigned char *header)
 {
-    int64_t stored, with_unsigned = 0, with_signed = 0;
+    uint32_t sum = 8 * ' ';
+    int64_t stored;
 
     if (!parse_octal(header + CHECKSUM, 8, &stored))
         return false;
-    for (int i = 0; i < BLOCK; i++) {
-        unsigned char c = i >= CHECKSUM && i < CHECKSUM + 8 ? ' ' : header[i];
-
-        with_unsigned += c;
-        with_signed += (signed char)c;
-    }
-    return stored == with_unsigned || stored == with_signed;
+    for (int i = 0; i < BLOCK; i++)
+        sum += header[i];
+    for (int i = CHECKSUM; i < CHECKSUM + 8; i++)
+        sum -= header[i];
+    if (stored == (int64_t)sum)
+        return true;
+    /* Old programs took the bytes for signed ones. */
+    for (int i = 0; i < BLOCK; i++)
+        if ((i < CHECKSUM || i >= CHECKSUM + 8) && header[i] & 0x80)
+            sum -= 256;
+    return stored == (int64_t)(int32_t)sum;
 }
 
 static bool is_zero(const unsigned char *block)

@@ -112,7 +112,7 @@ int hold_untar(const struct hold_untar_options *options, struct hold_untar_resul
 
     memset(result, 0, sizeof *result);
     untar.stop_fd = eventfd(0, EFD_CLOEXEC);
-    untar.names = nameset_new();
+    untar.names = nameset_new(options->directory_fd);
     if (options->tar_split_fd >= 0)
         untar.split = tarsplit_new(options->tar_split_fd);
     if (untar.stop_fd < 0 || !untar.names || (options->tar_split_fd >= 0 && !untar.split))

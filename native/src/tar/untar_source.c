@@ -12,7 +12,8 @@
 #include "untar.h"
 
 /* The ring is less where a window takes the memory, and decompression the time. */
-enum { INPUT = 256 << 10, PIPE = 1 << 20, RING = 32 << 20, SLOW_RING = 8 << 20 };
+enum { INPUT = 256 << 10, PIPE = 1 << 20, RING = 32 << 20, SLOW_RING = 8 << 20,
+       LARGE_WINDOW = 32 << 20 };
 
 struct source {
     struct untar *untar;
@@ -125,6 +126,16 @@ static int read_compressed(struct source *source, struct decoder *decoder, size_
     }
 }
 
+static size_t ring_size(enum hold_compression compression, const unsigned char *data,
+                        size_t length)
+{
+    bool is_slow = compression == HOLD_COMPRESSION_XZ || compression == HOLD_COMPRESSION_BZIP2;
+    bool is_large = compression == HOLD_COMPRESSION_ZSTD &&
+                    decode_zstd_window(data, length) >= LARGE_WINDOW;
+
+    return is_slow || is_large ? SLOW_RING : RING;
+}
+
 static int read_all(struct source *source)
 {
     struct untar *untar = source->untar;
@@ -142,10 +153,7 @@ static int read_all(struct source *source)
     }
     compression = decode_detect(source->input, length);
     untar->result->compression = (int)compression;
-    result = ring_make(untar, compression == HOLD_COMPRESSION_XZ ||
-                                      compression == HOLD_COMPRESSION_BZIP2
-                                  ? SLOW_RING
-                                  : RING);
+    result = ring_make(untar, ring_size(compression, source->input, length));
     if (result < 0)
         return fail_source(untar, result, "no memory for the ring");
     if (compression == HOLD_COMPRESSION_NONE) {

@@ -3,10 +3,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "spill.h"
 #include "untar_dirs.h"
 
 /* A million directories are no reason for more memory than this: what is over it goes to a file
@@ -34,12 +34,9 @@ static int spill(struct directories *directories)
     int result;
 
     if (directories->spill_fd < 0)
-        directories->spill_fd = openat(directories->untar->options->directory_fd, ".",
-                                       O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (directories->spill_fd < 0) /* not every file system can */
-        directories->spill_fd = memfd_create("holdfs-times", MFD_CLOEXEC);
+        directories->spill_fd = spill_open(directories->untar->options->directory_fd);
     if (directories->spill_fd < 0)
-        return -errno;
+        return directories->spill_fd;
     result = write_all(directories->spill_fd, directories->times, directories->times_length,
                        directories->spilled);
     directories->spilled += directories->times_length;

@@ -340,11 +340,9 @@ static int unpack_all(struct unpacker *unpacker)
     if (result < 0)
         return result;
     if (result > 0) {
-        /* Decompression leaves the disk idle at times; a plain stream keeps one writer busy, and
-         * two would only be in each other's way. */
         writers = untar->options->writers;
         if (writers < 1 || writers > MAX_WRITERS)
-            writers = 2;
+            writers = MAX_WRITERS;
         result = jobs_start(untar, writers);
         if (result < 0)
             return untar_fail_errno(untar, result, 0, NULL, "start a thread");
@@ -362,6 +360,9 @@ static int unpack_all(struct unpacker *unpacker)
             result = jobs_drain(untar);
         if (result < 0)
             return result;
+        result = nameset_error(untar->names);
+        if (result < 0)
+            return untar_fail_errno(untar, result, untar->parsed, NULL, "keep the names");
         result = directories_set_times(&unpacker->directories);
         if (result < 0)
             return untar_fail_errno(untar, result, untar->parsed, NULL, "set directory times");

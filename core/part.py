@@ -1,0 +1,356 @@
+"""
+One JSON file of records, taken apart: where each is, and what is needed of every one.
+
+    [{"id":"a","names":["x"]},{"id":"b"}]
+     ╰─ span ───────────────╯ ╰─ span ─╯      columns: id → a, b    names → x, nothing
+
+Most files are good for certain and are read by one pass in C; all others by msgspec, which knows
+what is wrong with them (unsure.py). A file of which we know an earlier state is looked at only
+where it differs from that.
+"""
+
+from __future__ import annotations
+
+import os
+from sys import byteorder
+
+from holdfs.core.formats.shapes import SEPARATOR
+from holdfs.native import scan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, TypeAlias
+
+    from holdfs.core.errors import StoreDamaged
+    from holdfs.core.formats.shapes import Shape
+
+    #: (inode, mtime in ns, size) of a file that is replaced by rename; None while there is none.
+    Signature: TypeAlias = tuple[int, int, int] | None
+    #: A text; of a list of texts each followed by SEPARATOR, or the list itself.
+    Cell: TypeAlias = str | tuple[str, ...]
+    #: The cells of one record by key.
+    Row: TypeAlias = Mapping[str, Cell]
+    #: The cells of each record, by key.
+    Columns: TypeAlias = Mapping[str, Sequence[Cell]]
+
+_NO_SPANS = memoryview(b"").cast("I")
+
+
+class Source:
+    """
+    One JSON file of a set.
+
+    Attributes:
+        volatile: Written without syncs; what is in it need not survive a crash.
+        read_only: Belongs to an additional store.
+        of_images: Belongs to the place where images and their layers are kept apart.
+        data_dir: Holds the directories with the records' big data.
+    """
+
+    __slots__ = ("data_dir", "of_images", "path", "read_only", "volatile")
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        volatile: bool = False,
+        read_only: bool = False,
+        of_images: bool = False,
+        data_dir: str = "",
+    ) -> None:
+        self.path = path
+        self.volatile = volatile
+        self.read_only = read_only
+        self.of_images = of_images
+        self.data_dir = data_dir
+
+
+def entries(cell: Cell) -> tuple[str, ...]:
+    """Return the list of texts that a cell holds."""
+    if not cell:
+        return ()
+    return tuple(cell.split(SEPARATOR)[:-1]) if isinstance(cell, str) else cell
+
+
+class Part:
+    """
+    What one source gave, never changed: changes make another.
+
+    Attributes:
+        data: The file's content.
+        spans: Begin and end in `data` of each record in turn, doubles included.
+        columns: The cells of each record, by key.
+        broken: What is wrong with a record whose cells could not be read, by its ID.
+        damage: What is wrong with the file as a whole; there are no records then.
+        is_sound: Every record is wholly of its kind, for certain.
+        origin: The part that this one differs from in few records, and which of ours these are:
+            from the first to before the second number. The part is named by its `mark` alone, to
+            be gone when nobody else has it.
+    """
+
+    __slots__ = (
+        "broken",
+        "columns",
+        "damage",
+        "data",
+        "is_sound",
+        "mark",
+        "origin",
+        "signature",
+        "source",
+        "spans",
+    )
+
+    def __init__(
+        self,
+        source: Source,
+        signature: Signature = None,
+        data: bytes = b"",
+        spans: memoryview = _NO_SPANS,
+        columns: Columns | None = None,
+        *,
+        broken: Mapping[str, StoreDamaged] | None = None,
+        damage: StoreDamaged | None = None,
+        is_sound: bool = True,
+        origin: tuple[object, int, int] | None = None,
+    ) -> None:
+        self.source = source
+        self.signature = signature
+        self.data = data
+        self.spans = spans
+        self.columns = columns or {}
+        self.broken = broken or {}
+        self.damage = damage
+        self.is_sound = is_sound
+        self.origin = origin
+        self.mark = object()
+
+    def __len__(self) -> int:
+        return len(self.spans) // 2
+
+    @property
+    def ids(self) -> Sequence[Any]:
+        """The ID of each record."""
+        return self.columns.get("id", ())
+
+    def raw(self, at: int) -> bytes:
+        """Return the bytes of one record."""
+        return self.data[self.spans[2 * at] : self.spans[2 * at + 1]]
+
+    @property
+    def raws(self) -> list[bytes]:
+        """The bytes of each record."""
+        return [self.raw(at) for at in range(len(self))]
+
+    # -- changes -------------------------------------------------------------------------------
+
+    def spliced(self, begin: int, end: int, raws: Sequence[bytes], rows: Sequence[Row]) -> Part:
+        """
+        Return a part with these records in the place of those from `begin` to before `end`.
+
+        All other bytes stay as they are, with blanks between records if there are any.
+        """
+        old, count = self.spans, len(self)
+        new = b",".join(raws)
+        # What goes takes a comma with it, what comes brings one.
+        if begin == end:
+            at = old[2 * begin] if begin < count else old[-1] if count else 0
+            lead, tail = self.data[:at], self.data[at:]
+            first = at
+            if not count:
+                lead, tail, first = b"[", b"]", 1
+            elif begin < count:
+                new += b","
+            else:
+                new, first = b"," + new, at + 1
+            gone = 0
+        else:
+            first, last = old[2 * begin], old[2 * end - 1]
+            if not raws:
+                if end < count:
+                    last = old[2 * end]
+                elif begin:
+                    first = old[2 * begin - 1]
+            lead, tail, gone = self.data[:first], self.data[last:], last - first
+        spans = bytearray(old[: 2 * begin])
+        for raw in raws:
+            spans += first.to_bytes(4, byteorder) + (first + len(raw)).to_bytes(4, byteorder)
+            first += len(raw) + 1
+        spans += scan.shifted(old[2 * end :], len(new) - gone)
+        columns = {
+            key: [*cells[:begin], *(row[key] for row in rows), *cells[end:]]
+            for key, cells in (self.columns or dict.fromkeys(rows[0] if rows else (), ())).items()
+        }
+        return Part(
+            self.source,
+            self.signature,
+            lead + new + tail,
+            memoryview(bytes(spans)).cast("I"),
+            columns,
+            broken=self.broken,
+            is_sound=self.is_sound,
+            origin=(self.mark, begin, begin + len(raws)),
+        )
+
+    def saved(self, signature: Signature) -> Part:
+        """Return the same part as it is in a file now."""
+        part = Part(
+            self.source,
+            signature,
+            self.data,
+            self.spans,
+            self.columns,
+            broken=self.broken,
+            is_sound=self.is_sound,
+            origin=self.origin,
+        )
+        part.mark = self.mark
+        return part
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+def stat_signature(path: str) -> Signature:
+    """Return what tells this content of the file from any other."""
+    try:
+        return signature_of(os.stat(path))
+    except FileNotFoundError:
+        return None
+
+
+def signature_of(stat: os.stat_result) -> Signature:
+    """Return what of a file's status tells its content."""
+    return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+
+def read_part(source: Source, shape: Shape[Any], known: Part | None = None) -> Part:
+    """
+    Read one JSON file. No lock is needed: the file is replaced by rename, so it is always whole.
+
+    A file that is damaged gives a part with `damage` set and no records; a record that is, one
+    that is listed and cannot be decoded.
+
+    Args:
+        known: An earlier state of the file.
+    """
+    try:
+        fd = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return Part(source)
+    try:
+        stat = os.fstat(fd)
+        data = _read(fd, stat.st_size)
+    finally:
+        os.close(fd)
+    signature = signature_of(stat)
+    if not data:
+        return Part(source, signature)
+    part = _updated(known, shape, signature, data) if known is not None else None
+    if part is None:
+        part = scanned(source, shape, signature, data)
+    if part is None:
+        from holdfs.core.unsure import parse
+
+        part = parse(source, shape, signature, data)
+    return part
+
+
+def _read(fd: int, size: int) -> bytes:
+    # One byte more, so that a file of the size told takes one call and the one that finds its end.
+    chunks = []
+    while chunk := os.read(fd, max(size, 0) + 1):
+        chunks.append(chunk)
+        size -= len(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def scanned(source: Source, shape: Shape[Any], signature: Signature, data: bytes) -> Part | None:
+    """Return the part that `data` is, None if it is not good for certain."""
+    found = _scan(data, shape, shape.columns)
+    return None if found is None else Part(source, signature, data, *found)
+
+
+def read_columns(part: Part, shape: Shape[Any], keys: tuple[str, ...]) -> Columns | None:
+    """Return further columns of a part; None if they are not good for certain."""
+    found = _scan(part.data, shape, keys) if part.data else (_NO_SPANS, dict.fromkeys(keys, ()))
+    return None if found is None else found[1]
+
+
+def _scan(
+    data: bytes, shape: Shape[Any], keys: tuple[str, ...]
+) -> tuple[memoryview, Columns] | None:
+    found = scan.scan_records(data, shape.spec(keys), len(keys))
+    if found is None:
+        return None
+    spans, texts = found
+    # Behind the end of the last line is nothing.
+    return spans, {key: text.split("\n")[:-1] for key, text in zip(keys, texts, strict=True)}
+
+
+def row_of(shape: Shape[Any], raw: bytes) -> Row | None:
+    """Return the cells of one record, None if it is not good for certain."""
+    part = scanned(Source(""), shape, None, b"[" + raw + b"]")
+    return None if part is None else {key: cells[0] for key, cells in part.columns.items()}
+
+
+def _updated(known: Part, shape: Shape[Any], signature: Signature, data: bytes) -> Part | None:
+    """Return the part that `data` is, if it differs from `known` in few records."""
+    old, spans, count = known.data, known.spans, len(known)
+    if not known.is_sound or not count:
+        return None
+    start = scan.common_start(old, data)
+    if start == len(old) == len(data):
+        return known.saved(signature)
+    end = min(scan.common_end(old, data), min(len(old), len(data)) - start)
+    # The records before and behind that are wholly in what is the same, with what ends them.
+    before = _first(count, lambda at: spans[2 * at + 1] >= start)
+    behind = _first(count, lambda at: spans[2 * at] > len(old) - end)
+    begin = spans[2 * before] if before < count else spans[-1]
+    stop = spans[2 * behind - 1] if behind > before else 0
+    middle = data[begin : len(data) - (len(old) - stop)]
+    # Nothing but blanks differs, also between records; or so much that all is as quick.
+    if stop < len(old) - end or behind - before > count // 2 + 1 or not middle:
+        return None
+    changed = scanned(known.source, shape, signature, b"[" + middle + b"]")
+    if changed is None:
+        return None
+    columns = {
+        key: [*cells[:before], *changed.columns[key], *cells[behind:]]
+        for key, cells in known.columns.items()
+    }
+    moved = (
+        bytes(spans[: 2 * before])
+        + scan.shifted(changed.spans, begin - 1)
+        + scan.shifted(spans[2 * behind :], len(data) - len(old))
+    )
+    return Part(
+        known.source,
+        signature,
+        data,
+        memoryview(moved).cast("I"),
+        columns,
+        origin=(known.mark, before, before + len(changed)),
+    )
+
+
+def _first(count: int, fits: Callable[[int], bool]) -> int:
+    """Return the first of `count` numbers that fits, all behind it fitting too."""
+    low = 0
+    while low < count:
+        middle = (low + count) // 2
+        if fits(middle):
+            count = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def changed_rows(new: Part, old: Part) -> Iterable[int]:
+    """Return which records of `new` may differ from those of `old`: all where nothing is known."""
+    if new.mark is old.mark:
+        return ()
+    if new.origin is not None and new.origin[0] is old.mark:
+        return range(new.origin[1], new.origin[2])
+    return range(len(new))

@@ -1,0 +1,146 @@
+"""
+Files of records that are not good for certain: what is wrong with them, and what is in them.
+
+msgspec decides: it says what is damaged, and where, and takes what only looks odd (a null, a leap
+day, a key given twice).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from sys import byteorder
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from holdfs.core.errors import StoreDamaged
+from holdfs.core.formats import records, times
+from holdfs.core.formats.shapes import Shape
+from holdfs.core.part import Part
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdfs.core.part import Cell, Row, Signature, Source
+
+_BAD = (msgspec.DecodeError, UnicodeDecodeError)
+
+
+class _Head(Struct, gc=False, rename=lambda field: field.replace("_", "-")):
+    """What columns are made of, of whatever kind: a field its kind lacks is empty."""
+
+    id: str
+    names: tuple[str, ...] = ()
+    created: records.Created = times.ZERO
+    parent: str = ""
+    layer: str = ""
+    mapped_layers: tuple[str, ...] = ()
+    image: str = ""
+
+
+class _Named(Struct):
+    id: str
+
+
+def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) -> Part:
+    """Return the part that `data` is, with `damage` or `broken` set if it is damaged."""
+    try:
+        raws = msgspec.json.decode(data, type=list[Raw] | None) or []
+    except _BAD as error:
+        damage = StoreDamaged(source.path, reason(error), position=_position(data, error))
+        return Part(source, signature, damage=damage, is_sound=False)
+    spans: list[int] = []
+    heads: list[_Head] = []
+    broken: dict[str, StoreDamaged] = {}
+    end = 0
+    for raw in raws:
+        start = data.index(bytes(raw), end)
+        end = start + len(bytes(raw))
+        spans += (start, end)
+        try:
+            heads.append(records.decode(raw, _Head))
+        except _BAD as error:
+            damage = StoreDamaged(source.path, reason(error), position=start)
+            try:
+                named = msgspec.json.decode(raw, type=_Named)
+            except _BAD:
+                return Part(source, signature, damage=damage, is_sound=False)
+            heads.append(_Head(id=named.id))
+            broken[named.id] = damage
+    rows = [_row(shape, head) for head in heads]
+    return Part(
+        source,
+        signature,
+        data,
+        memoryview(b"".join(n.to_bytes(4, byteorder) for n in spans)).cast("I"),
+        {key: [row[key] for row in rows] for key in shape.columns},
+        broken=broken,
+        is_sound=False,
+    )
+
+
+def row_of(shape: Shape[Any], raw: bytes) -> Row:
+    """Return the cells of one record; raises as `records.decode`."""
+    return _row(shape, records.decode(raw, _Head))
+
+
+def members_of(raw: bytes) -> list[tuple[str, bytes]]:
+    """Return a record's members, the values as they stand there."""
+    members = msgspec.json.decode(raw, type=dict[str, Raw])
+    return [(key, bytes(value)) for key, value in members.items()]
+
+
+def _row(shape: Shape[Any], head: _Head) -> Mapping[str, Cell]:
+    return {key: getattr(head, key.replace("-", "_")) for key in shape.columns}
+
+
+def check_part(part: Part, shape: Shape[Any]) -> None:
+    """
+    Raise StoreDamaged unless every record of the part is wholly of its kind.
+
+    Done before anything is saved: what can't be decoded is not written over.
+    """
+    if part.damage is not None:
+        raise part.damage
+    for damage in part.broken.values():
+        raise damage
+    for at, raw in enumerate(part.raws):
+        try:
+            records.decode(raw, shape.record_type)
+        except _BAD as error:
+            position = part.spans[2 * at]
+            raise StoreDamaged(part.source.path, reason(error), position=position) from None
+
+
+def decoded(part: Part, shape: Shape[records.R], at: int) -> records.R:
+    """
+    Return a record, whole.
+
+    Raises:
+        StoreDamaged: It can't be decoded.
+    """
+    record_id = part.ids[at]
+    if record_id in part.broken:
+        raise part.broken[record_id]
+    try:
+        return records.decode(part.raw(at), shape.record_type)
+    except _BAD as error:
+        raise StoreDamaged(part.source.path, f"record {record_id}: {reason(error)}") from None
+
+
+def reason(error: Exception) -> str:
+    """Return what msgspec says, in lower case and without the place."""
+    text = re.sub(r" \(byte \d+\)$", "", str(error))
+    return text[:1].lower() + text[1:]
+
+
+def _position(data: bytes, error: Exception) -> int:
+    if isinstance(error, UnicodeDecodeError):
+        # msgspec decodes one string at a time; the file as a whole gives the place.
+        try:
+            data.decode()
+        except UnicodeDecodeError as whole:
+            return whole.start
+    match = re.search(r"\(byte (\d+)\)$", str(error))
+    return int(match[1]) if match else len(data) if "truncated" in str(error) else 0

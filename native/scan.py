@@ -1,0 +1,86 @@
+"""Files of records taken apart in one pass: which are good for certain, and what is in them."""
+
+from __future__ import annotations
+
+from holdfs.native._native import ffi, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SPAN_BYTES = 8
+#: A record is no shorter than `{"id":""}`.
+_LEAST_RECORD = 9
+_MOST_MEMBERS = 64
+_uncleared = ffi.new_allocator(should_clear_after_alloc=False)
+
+
+def scan_records(
+    data: bytes, keys: bytes, columns: int
+) -> tuple[memoryview, tuple[str, ...]] | None:
+    """
+    Return where each record of a JSON array is, and what its records have of the keys wanted.
+
+    Args:
+        keys: What a record may hold, as `hold_scan_records` has it.
+        columns: How many of the keys are wanted.
+
+    Returns:
+        Begin and end of each record in turn, and a text for each wanted key, a line a record. None
+        for data that is damaged or of another shape, or where that can't be told for certain.
+    """
+    room = len(data) // _LEAST_RECORD + 1
+    # As much as could be needed, not cleared: only what is filled becomes memory.
+    spans = _uncleared("uint32_t[]", 2 * room)
+    texts = [_uncleared("char[]", lib.hold_scan_room(len(data))) for _ in range(columns)]
+    found = ffi.new("struct hold_column[]", columns)
+    for column, text in zip(found, texts, strict=True):
+        column.text = text
+    count: int = lib.hold_scan_records(
+        ffi.from_buffer("char[]", data),
+        len(data),
+        keys,
+        spans,
+        room,
+        found,
+    )
+    if count < 0:
+        return None
+    return (
+        memoryview(bytes(ffi.buffer(spans, count * _SPAN_BYTES))).cast("I"),
+        tuple(
+            str(ffi.buffer(text, column.size), "utf-8")
+            for text, column in zip(texts, found, strict=True)
+        ),
+    )
+
+
+def scan_members(data: bytes) -> list[tuple[str, bytes]] | None:
+    """Return a JSON object's members, the values as they stand there; None as `scan_records`."""
+    spans = ffi.new("uint32_t[]", 4 * _MOST_MEMBERS)
+    count: int = lib.hold_scan_members(data, len(data), spans, _MOST_MEMBERS)
+    if count < 0:
+        return None
+    s: Sequence[int] = ffi.unpack(spans, 4 * count)
+    return [
+        (data[s[i] : s[i + 1]].decode(), data[s[i + 2] : s[i + 3]]) for i in range(0, 4 * count, 4)
+    ]
+
+
+def common_start(a: bytes, b: bytes) -> int:
+    """Return how many bytes both begin with."""
+    size: int = lib.hold_common(a, len(a), b, len(b), 0)
+    return size
+
+
+def common_end(a: bytes, b: bytes) -> int:
+    """Return how many bytes both end with."""
+    size: int = lib.hold_common(a, len(a), b, len(b), 1)
+    return size
+
+
+def shifted(spans: memoryview, delta: int) -> bytes:
+    """Return the numbers, each with `delta` added, as they lie in memory."""
+    moved = bytearray(spans)
+    lib.hold_shift(ffi.from_buffer("uint32_t[]", moved), len(spans), delta)
+    return bytes(moved)

@@ -1,0 +1,210 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "json.h"
+#include "scan.h"
+
+enum { MOST_KEYS = 32 };
+
+struct key {
+    const char *name;
+    size_t length;
+    char type;
+    int column; /* -1 for none */
+};
+
+struct shape {
+    struct key keys[MOST_KEYS];
+    int count;
+};
+
+static bool take_value(struct json *s, const struct key *key, struct hold_column *out)
+{
+    switch (key->type) {
+    case 's':
+        return json_text(s, out);
+    case 't':
+        return json_time(s, out);
+    case 'i':
+        return json_number(s, out, false);
+    case 'S':
+    case 'I':
+        return json_list(s, out, key->type == 'S');
+    case 'M':
+    case 'm':
+        return json_map(s, out, key->type == 'M');
+    case 'x':
+        return json_id_maps(s, out);
+    case 'f':
+        return json_next(s, '{') && json_any(s, 0);
+    default:
+        return false;
+    }
+}
+
+static bool read_keys(struct shape *s, const char *keys)
+{
+    for (s->count = 0; *keys; s->count++) {
+        if (s->count == MOST_KEYS)
+            return false;
+        s->keys[s->count] = (struct key){.type = keys[0],
+                                         .column = keys[1] == '-' ? -1 : keys[1] - '0',
+                                         .name = keys + 2,
+                                         .length = strlen(keys + 2)};
+        keys += 2 + s->keys[s->count].length + 1;
+    }
+    return s->count > 0;
+}
+
+/* The key of a record that comes next, with its colon: its index, the count for an unknown one, or
+ * -1. `guess` is tried first, as keys come in the order of the table. */
+static int take_key(struct json *s, const struct shape *shape, int guess)
+{
+    const unsigned char *name;
+    size_t length;
+
+    if (!json_next(s, '"'))
+        return -1;
+    name = s->at + 1;
+    if (!json_text(s, NULL))
+        return -1;
+    length = (size_t)(s->at - 1 - name);
+    if (memchr(name, '\\', length) || !json_sign(s, ':'))
+        return -1;
+    for (int i = 0; i < shape->count; i++) {
+        int index = (guess + i) % shape->count;
+
+        if (shape->keys[index].length == length && memcmp(shape->keys[index].name, name, length) == 0)
+            return index;
+    }
+    return shape->count;
+}
+
+static void end_line(struct hold_column *column)
+{
+    column->text[column->size++] = '\n';
+}
+
+static bool take_record(struct json *s, const struct shape *shape, struct hold_column *columns)
+{
+    uint32_t seen = 0;
+    int guess = 0;
+
+    if (!json_sign(s, '{'))
+        return false;
+    do {
+        int index = take_key(s, shape, guess);
+        const struct key *key;
+
+        if (index < 0)
+            return false;
+        if (index == shape->count) {
+            if (!json_any(s, 0))
+                return false;
+            continue;
+        }
+        key = &shape->keys[index];
+        /* Twice the same: which counts is for others to say. */
+        if (seen & (1u << index) ||
+            !take_value(s, key, key->column < 0 ? NULL : &columns[key->column]))
+            return false;
+        seen |= 1u << index;
+        guess = index + 1;
+    } while (json_sign(s, ','));
+    for (int i = 0; i < shape->count; i++)
+        if (shape->keys[i].column >= 0)
+            end_line(&columns[shape->keys[i].column]);
+    return seen & 1 && json_sign(s, '}');
+}
+
+size_t hold_scan_room(size_t length)
+{
+    /* Signs become fewer, but for the end of a line of each record: 9 bytes at least. */
+    return length + length / 8 + 16;
+}
+
+long hold_scan_records(const char *data, size_t length, const char *keys, uint32_t *spans,
+                       size_t room, struct hold_column *columns)
+{
+    struct json s = {.at = (const unsigned char *)data, .end = (const unsigned char *)data + length};
+    struct shape shape;
+    size_t count = 0;
+
+    if (length > UINT32_MAX || !read_keys(&shape, keys) || !json_sign(&s, '['))
+        return -EINVAL;
+    for (int i = 0; i < shape.count; i++)
+        if (shape.keys[i].column >= 0)
+            columns[shape.keys[i].column].size = 0;
+    if (!json_sign(&s, ']')) {
+        do {
+            if (count == room)
+                return -EINVAL;
+            json_blanks(&s);
+            spans[2 * count] = (uint32_t)(s.at - (const unsigned char *)data);
+            if (!take_record(&s, &shape, columns))
+                return -EINVAL;
+            spans[2 * count++ + 1] = (uint32_t)(s.at - (const unsigned char *)data);
+        } while (json_sign(&s, ','));
+        if (!json_sign(&s, ']'))
+            return -EINVAL;
+    }
+    json_blanks(&s);
+    return s.at == s.end ? (long)count : -EINVAL;
+}
+
+long hold_scan_members(const char *data, size_t length, uint32_t *spans, size_t room)
+{
+    const unsigned char *begin = (const unsigned char *)data;
+    struct json s = {.at = begin, .end = begin + length};
+    size_t count = 0;
+
+    if (length > UINT32_MAX || !json_sign(&s, '{'))
+        return -EINVAL;
+    do {
+        uint32_t *span = spans + 4 * count++;
+
+        if (count > room || !json_next(&s, '"'))
+            return -EINVAL;
+        span[0] = (uint32_t)(s.at + 1 - begin);
+        if (!json_text(&s, NULL))
+            return -EINVAL;
+        span[1] = (uint32_t)(s.at - 1 - begin);
+        if (memchr(begin + span[0], '\\', span[1] - span[0]) || !json_sign(&s, ':'))
+            return -EINVAL;
+        json_blanks(&s);
+        span[2] = (uint32_t)(s.at - begin);
+        if (!json_any(&s, 0))
+            return -EINVAL;
+        span[3] = (uint32_t)(s.at - begin);
+    } while (json_sign(&s, ','));
+    return json_sign(&s, '}') ? (long)count : -EINVAL;
+}
+
+size_t hold_common(const char *a, size_t a_length, const char *b, size_t b_length, int from_end)
+{
+    enum { BLOCK = 4096 };
+    size_t most = a_length < b_length ? a_length : b_length, same = 0;
+
+    if (from_end) {
+        a += a_length;
+        b += b_length;
+        while (most - same >= BLOCK && memcmp(a - same - BLOCK, b - same - BLOCK, BLOCK) == 0)
+            same += BLOCK;
+        while (same < most && a[-1 - (ptrdiff_t)same] == b[-1 - (ptrdiff_t)same])
+            same++;
+        return same;
+    }
+    while (most - same >= BLOCK && memcmp(a + same, b + same, BLOCK) == 0)
+        same += BLOCK;
+    while (same < most && a[same] == b[same])
+        same++;
+    return same;
+}
+
+void hold_shift(uint32_t *numbers, size_t count, long delta)
+{
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = (uint32_t)((long)numbers[i] + delta);
+}

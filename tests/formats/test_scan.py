@@ -1,0 +1,193 @@
+"""The quick reader of files of records: what it takes is good, and is what the slow one reads."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfs.core.formats.records import Record, decode
+from holdfs.core.formats.shapes import IMAGES, LAYERS
+from holdfs.core.part import Part, Source, entries, read_columns, read_part, scanned
+from holdfs.core.unsure import check_part, parse
+from tests.conftest import GraphRun
+from tests.formats.real import KINDS, SHAPES, STORES, array, raws
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from holdfs.core.part import Row
+
+SOURCE = Source("")
+FILES = [(store, kind) for store in STORES for kind in KINDS]
+
+
+def contents(part: Part) -> tuple[list[bytes], dict[str, list[object]]]:
+    lists = ("names", "mapped-layers")
+    cells = {
+        key: [entries(cell) if key in lists else cell for cell in column]
+        for key, column in part.columns.items()
+    }
+    return part.raws, cells  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_shapes_are_those_of_the_records(kind: str) -> None:
+    struct: type[Record] = KINDS[kind]
+
+    assert struct.__struct_encode_fields__ == tuple(SHAPES[kind].keys)
+    assert struct is SHAPES[kind].record_type
+
+
+@pytest.mark.parametrize(("store", "kind"), FILES)
+def test_real_records_are_read_as_the_slow_reader_does(store: str, kind: str) -> None:
+    taken = 0
+    for raw in raws(store, kind):
+        data = b"[" + raw + b"]"
+        part = scanned(SOURCE, SHAPES[kind], None, data)
+        if part is not None:
+            taken += 1
+            assert contents(parse(SOURCE, SHAPES[kind], None, data)) == contents(part)
+    # The others hold control characters, which a column can't.
+    assert len(raws(store, kind)) - taken <= 1
+
+
+@given(st.data())
+def test_whatever_is_taken_the_slow_reader_takes(data: st.DataObject) -> None:
+    store, kind = data.draw(st.sampled_from(FILES))
+    text = bytearray(b"[" + data.draw(st.sampled_from(raws(store, kind))) + b"]")
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        match data.draw(st.sampled_from(("put", "cut", "set"))):
+            case "put":
+                text[at:at] = data.draw(
+                    st.sampled_from((b'"', b"\\", b",", b"{}", b"[", b"null", b"0", b" ", b"\xff"))
+                )
+            case "cut":
+                del text[at : at + data.draw(st.integers(1, 9))]
+            case "set":
+                text[at] = data.draw(st.integers(0, 255))
+        if not text:
+            return
+    part = scanned(SOURCE, SHAPES[kind], None, bytes(text))
+    if part is None:
+        return
+
+    slow = parse(SOURCE, SHAPES[kind], None, bytes(text))
+    check_part(slow, SHAPES[kind])
+    empty_time = [c or "0001-01-01T00:00:00Z" for c in part.columns["created"]]
+    assert slow.raws == part.raws
+    assert slow.columns["id"] == part.columns["id"]
+    assert slow.columns["created"] == empty_time
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b'"created":"2026-02-30T00:00:00Z"',
+        b'"created":"2024-02-29T00:00:00Z"',
+        b'"created":"0000-01-01T00:00:00Z"',
+        b'"created":"2026-01-01T24:00:00Z"',
+        b'"names":["a\\u0000"]',
+        b'"names":["\\ud800"]',
+        b'"names":null',
+        b'"diff-size":1.0',
+        b'"diff-size":01',
+        b'"diff-size":12345678901234567890',
+        b'"metadata":"\xed\xa0\x80"',
+        b'"metadata":"a\nb"',
+        b'"id":"b"',
+        b'"x":1e999',
+        b'"x":' + b"[" * 99 + b"]" * 99,
+        b'"uidmap":[{"container_id":0}]',
+    ],
+)
+def test_what_is_not_certain_is_left_to_the_slow_reader(fields: bytes) -> None:
+    assert scanned(SOURCE, LAYERS, None, b'[{"id":"a",' + fields + b"}]") is None
+
+
+def test_escapes_and_further_columns_are_read() -> None:
+    raw = (
+        b'[ { "id":"a", "names":["\\u00e9\\ud83d\\ude42\\/\\"","x"] ,'
+        b'"big-data-digests":{"k":"v","l":"w"},"unknown":[{"a":-1.5}]} ]'
+    )
+    part = scanned(SOURCE, IMAGES, None, raw)
+
+    assert part is not None
+    assert [('é🙂/"', "x")] == [entries(cell) for cell in part.columns["names"]]
+    more = read_columns(part, IMAGES, ("big-data-digests",))
+    assert more is not None
+    assert ("k", "v", "l", "w") == entries(more["big-data-digests"][0])
+
+
+def layer(number: int, name: str) -> bytes:
+    return b'{"id":"%d","names":["%s"]}' % (number, name.encode())
+
+
+@given(
+    before=st.lists(st.sampled_from("abcd"), max_size=9),
+    after=st.lists(st.sampled_from("abcd"), max_size=9),
+    blank=st.sampled_from(("", " ", "\n ")),
+)
+def test_a_file_known_before_is_read_as_if_it_was_not(
+    before: list[str], after: list[str], blank: str
+) -> None:
+    def file(names: list[str]) -> bytes:
+        joined = f"{blank},".encode().join(layer(at % 3, name) for at, name in enumerate(names))
+        return b"[" + joined + blank.encode() + b"]"
+
+    known = scanned(SOURCE, LAYERS, None, file(before))
+    fresh = scanned(SOURCE, LAYERS, None, file(after))
+    assert known is not None
+    assert fresh is not None
+    from holdfs.core import part as parts
+
+    updated = parts._updated(known, LAYERS, None, file(after))
+
+    if updated is not None:
+        assert contents(fresh) == contents(updated)
+        assert list(fresh.spans) == list(updated.spans)
+        same = set(range(len(updated))) - set(parts.changed_rows(updated, known))
+        assert {updated.raw(at) for at in same} <= {known.raw(at) for at in range(len(known))}
+
+
+@given(
+    count=st.integers(0, 5),
+    begin=st.integers(0, 5),
+    length=st.integers(0, 2),
+    new=st.lists(st.sampled_from("xy"), max_size=2),
+)
+def test_a_part_with_other_records_is_what_its_bytes_say(
+    count: int, begin: int, length: int, new: list[str]
+) -> None:
+    begin = min(begin, count)
+    end = min(begin + length, count)
+    names = [str(at) for at in range(count)]
+    whole = b"[" + b",".join(layer(at, name) for at, name in enumerate(names)) + b"]"
+    part = scanned(SOURCE, LAYERS, None, whole)
+    assert part is not None
+    if begin == end and not new:
+        return
+    raws_new = [layer(9, name) for name in new]
+    rows: list[Row] = [{"id": "9", "names": (name,), "created": "", "parent": ""} for name in new]
+
+    changed = part.spliced(begin, end, raws_new, rows)
+
+    again = scanned(SOURCE, LAYERS, None, changed.data)
+    assert again is not None
+    assert contents(again) == contents(changed)
+    expected = [*part.raws[:begin], *raws_new, *part.raws[end:]]
+    assert expected == [bytes(r) for r in msgspec.json.decode(changed.data, type=list[msgspec.Raw])]
+
+
+def test_a_new_file_of_the_same_content_is_the_same_part(graph_run: GraphRun) -> None:
+    path = f"{graph_run[0]}.json"
+    source = Source(path)
+    for _ in range(2):
+        with open(path, "wb") as f:
+            f.write(array("usual", "layers"))
+        first = read_part(source, LAYERS)
+    again = read_part(source, LAYERS, first)
+
+    assert again.mark is first.mark
+    assert [decode(raw, KINDS["layers"]) for raw in again.raws]
