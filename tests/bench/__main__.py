@@ -21,7 +21,7 @@ ROWS: dict[str, Callable[[int], Iterator[Row]]] = {
     if module.name.startswith("rows_")
     for name, measure in import_module(f"tests.bench.{module.name}").ROWS.items()
 }
-_PAIRS = 9
+_PAIRS = 5
 _QUICK_PAIRS = 3
 
 
