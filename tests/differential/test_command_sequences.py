@@ -18,8 +18,8 @@ from tests.needs import needs
 
 pytestmark = needs("root", "overlay", "containers-storage")
 
-# Few of each, so that they are met again. No name of hexadecimal digits alone that is no ID: now and
-# then one of the random IDs would begin with it.
+# Few of each, so that they are met again. No name of hexadecimal digits alone that is no ID: one of
+# the random IDs would begin with it now and then.
 LAYERS = st.sampled_from(["base", "child", "top", "lone", "child-name", "l1", "l2", "ch", "nope"])
 IMAGES = st.sampled_from(["one", "two", "none", "spare", "g", "k", "i1", "i2", "nope"])
 CONTAINERS = st.sampled_from(["c1", "c0", "uno", "zero", "k1", "k2", "nope"])
