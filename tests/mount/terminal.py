@@ -19,6 +19,9 @@ DOWN, F5, F6, F7, F8, F10 = (
     b"\x1bOB", b"\x1b[15~", b"\x1b[17~", b"\x1b[18~", b"\x1b[19~", b"\x1b[21~",
 )  # fmt: skip
 
+#: Who draws nothing for so long has come to rest.
+_REST_S = 0.5
+
 _SEQUENCES = re.compile(
     rb"\x1b(?:\[[0-9;?]*[a-zA-Z@`]|[()][0-9A-B]|[=>78]|\][^\x07]*\x07)|[\x0e\x0f]"
 )
@@ -42,6 +45,13 @@ class Terminal:
             assert time.monotonic() < deadline, f"no {text!r}: {shown[-2000:].decode()}"
             self._read(0.05)
         self._seen = b""
+
+    def await_rest(self) -> None:
+        """Wait until the program draws nothing for a while: it takes keys then."""
+        deadline = time.monotonic() + PATIENCE_S
+        while select.select([self._fd], [], [], _REST_S)[0] and self.process.poll() is None:
+            assert time.monotonic() < deadline, "it draws without an end"
+            self._read(0)
 
     def await_end(self) -> int:
         """Return the program's exit status."""

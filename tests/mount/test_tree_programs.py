@@ -234,6 +234,8 @@ def mc(shop: Shop, left: Path, right: Path) -> Iterator[Terminal]:
     with terminal("mc", "-u", "-d", "-b", str(left), str(right), cwd=left, env=home) as shown:
         shown.await_text("10Quit")
         yield shown
+        # While it copies, keys are for the dialog that shows how far it is.
+        shown.await_rest()
         shown.type(F10)
         assert 0 == shown.await_end()
 
