@@ -20,7 +20,7 @@ DOWN, F5, F6, F7, F8, F10 = (
 )  # fmt: skip
 
 #: Who draws nothing for so long has come to rest.
-_REST_S = 0.5
+_REST_S = 0.25
 
 _SEQUENCES = re.compile(
     rb"\x1b(?:\[[0-9;?]*[a-zA-Z@`]|[()][0-9A-B]|[=>78]|\][^\x07]*\x07)|[\x0e\x0f]"
@@ -39,11 +39,13 @@ class Terminal:
         os.write(self._fd, keys)
 
     def await_text(self, text: str) -> None:
-        """Wait until the program draws `text`; what was drawn before is forgotten then."""
+        """Wait until the program has drawn `text` and rests; what was drawn is forgotten then."""
         deadline = time.monotonic() + PATIENCE_S
         while text.encode() not in (shown := _SEQUENCES.sub(b"", self._seen)):
             assert time.monotonic() < deadline, f"no {text!r}: {shown[-2000:].decode()}"
             self._read(0.05)
+        # Keys that come while it still draws are lost, or are for what it draws upon.
+        self.await_rest()
         self._seen = b""
 
     def await_rest(self) -> None:
