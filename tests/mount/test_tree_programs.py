@@ -240,6 +240,11 @@ def mc(shop: Shop, left: Path, right: Path) -> Iterator[Terminal]:
         assert 0 == shown.await_end()
 
 
+def down_to(directory: Path, name: str) -> bytes:
+    """Return the keys that lead from `..` to an entry among directories."""
+    return DOWN * (1 + sorted(os.listdir(directory)).index(name))
+
+
 @pytest.mark.needs("mc")
 def test_mc_makes_a_container(shop: Shop) -> None:
     with mc(shop, shop.images / shop.scene.image / "containers", shop.root.parent) as shown:
@@ -276,8 +281,9 @@ def test_mc_copies_an_item(shop: Shop) -> None:
 
 @pytest.mark.needs("mc")
 def test_mc_deletes_a_container_whole(shop: Shop) -> None:
+    [container] = shop.go_ids("containers")
     with mc(shop, shop.containers, shop.root.parent) as shown:
-        shown.type(DOWN + F8)
+        shown.type(down_to(shop.containers, container) + F8)
         shown.await_text("Delete directory")
         shown.type(b"\r")
         shown.await_text("recursively")
@@ -289,7 +295,7 @@ def test_mc_deletes_a_container_whole(shop: Shop) -> None:
 def test_mc_deletes_nothing_of_what_is_used(shop: Shop) -> None:
     before = {top: sorted(files) for top, _, files in os.walk(shop.images / "shop")}
     with mc(shop, shop.images, shop.root.parent) as shown:
-        shown.type(DOWN + F8)
+        shown.type(down_to(shop.images, shop.scene.image) + F8)
         shown.await_text("Delete directory")
         shown.type(b"\r")
         shown.await_text("recursively")
