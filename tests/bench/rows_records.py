@@ -74,7 +74,7 @@ class _TreeCalls:
         number = self._number
         image = self._images / self._store.name(number).replace("/", "%2F")
         words = {
-            "ln -s": ["ln", "-s", image.name, str(self._images / f"made-{number}")],
+            "ln -s": ["ln", "-s", f"../{image.name}", f"{self._images}/by-name/made-{number}"],
             "mkdir": ["mkdir", str(self._layers / f"made-{number}")],
             "echo >> names": ["sh", "-c", f"echo more-{number} >>{image}/names"],
         }
