@@ -108,6 +108,8 @@ def json(value: Json) -> None:
 
 def json_text(value: Json) -> str:
     """Return compact JSON, map keys sorted, escaped as by Go."""
+    from holdfs.core.formats.gojson import json_string
+
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -123,17 +125,4 @@ def json_text(value: Json) -> str:
 
 def json_object(fields: Iterable[tuple[str, Json]]) -> str:
     """Return a JSON object with its keys in the order given, as Go writes a struct."""
-    return "{" + ",".join(f"{json_string(k)}:{json_text(v)}" for k, v in fields) + "}"
-
-
-_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x20), *map(ord, "<>&\u2028\u2029"))}
-_ESCAPES.update({ord(char): "\\" + char for char in '"\\'})
-_ESCAPES.update({8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"})
-
-
-def json_string(text: str) -> str:
-    """Return `text` as a JSON string; each byte that is not UTF-8 becomes U+FFFD."""
-    escaped = text.translate(_ESCAPES)
-    if not escaped.isascii():
-        escaped = "".join("\\ufffd" if "\ud800" <= c <= "\udfff" else c for c in escaped)
-    return f'"{escaped}"'
+    return "{" + ",".join(f"{json_text(k)}:{json_text(v)}" for k, v in fields) + "}"

@@ -48,7 +48,7 @@ def _all(store: Store, given: Given, arguments: list[str], kind: Kind) -> int:
         uids, gids = _unmapped(store, layer_id)
         if given.flag("json"):
             lists = [output.json_text([*ids]) if ids else "null" for ids in (uids, gids)]
-            shown_id = output.json_string(record_id)
+            shown_id = output.json_text(record_id)
             output.out(f'{{"ID":{shown_id},"UIDs":{lists[0]},"GIDs":{lists[1]}}}\n')
             continue
         output.out(f"ID: {record_id}\n")

@@ -72,7 +72,7 @@ def _json(outcomes: dict[str, tuple[list[str], str]]) -> str:
         return [(key, value) for key, value in pairs if value]
 
     found = (
-        f"{output.json_string(ref)}:{output.json_object(fields(*outcomes[ref]))}"
+        f"{output.json_text(ref)}:{output.json_object(fields(*outcomes[ref]))}"
         for ref in sorted(outcomes, key=output.encoded)
     )
     return "{" + ",".join(found) + "}"

@@ -24,6 +24,9 @@ from holdfs.native.remove import remove_tree
 
 _log: Final = logging.getLogger(__name__)
 
+#: Below a layer: where the kernel marks the work directory of a volatile mount.
+_INCOMPAT: Final = ("work", "work", "incompat")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverlayMount:
@@ -155,7 +158,7 @@ def forget_volatile(home: str, layer_id: str) -> None:
     """
     try:
         incompat_fd = os.open(
-            f"{home}/{layer_id}/work/work/incompat",
+            os.path.join(home, layer_id, *_INCOMPAT),
             os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
         )
     except (FileNotFoundError, NotADirectoryError):

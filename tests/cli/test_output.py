@@ -39,7 +39,7 @@ def test_small_documents_are_encoded_as_records_are(value: output.Json) -> None:
     ],
 )
 def test_strings_are_escaped_as_by_go(text: str, expected: str) -> None:
-    assert expected == output.json_string(text)
+    assert expected == output.json_text(text)
 
 
 def test_fields_keep_their_order_and_maps_are_sorted() -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,22 +25,6 @@ pytestmark = needs("root", "overlay", "containers-storage")
 
 _RANGE = IdMap(container_id=0, host_id=100000, size=65536)
 MAPS = MapRequest(uidmap=(_RANGE,), gidmap=(_RANGE,))
-
-
-@pytest.fixture(params=["overlay", "vfs"])
-def store(request: pytest.FixtureRequest, graph_run: GraphRun) -> Iterator[Store]:
-    graph, run = graph_run
-    options = load_options(graph_root=graph, run_root=run, driver=request.param)
-    store = Store.open(options, lock_timeout_s=5)
-    yield store
-    for layer_id in store.snapshot().mounts:
-        store.unmount(layer_id, force=True)
-    store.shutdown()
-
-
-@pytest.fixture
-def go(store: Store) -> GoStore:
-    return GoStore(store.graph_root, store.run_root, driver=store.driver.name)
 
 
 def tar_of(*members: tuple[str, bytes | None], uid: int = 0) -> bytes:

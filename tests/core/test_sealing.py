@@ -3,37 +3,18 @@
 import hashlib
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from holdfs.core import oci
-from holdfs.core.config import load_options
 from holdfs.core.store import Store
 from holdfs.native.untar import Compression
-from tests.conftest import GraphRun
 from tests.core.test_filling import TAR, diff_of, import_layer, tar_of
 from tests.needs import needs
 from tests.peers import GoStore, Podman
 
 pytestmark = needs("root", "overlay", "containers-storage", "podman")
-
-
-@pytest.fixture(params=["overlay", "vfs"])
-def store(request: pytest.FixtureRequest, graph_run: GraphRun) -> Iterator[Store]:
-    graph, run = graph_run
-    options = load_options(graph_root=graph, run_root=run, driver=request.param)
-    store = Store.open(options, lock_timeout_s=5)
-    yield store
-    for layer_id in store.snapshot().mounts:
-        store.unmount(layer_id, force=True)
-    store.shutdown()
-
-
-@pytest.fixture
-def go(store: Store) -> GoStore:
-    return GoStore(store.graph_root, store.run_root, driver=store.driver.name)
 
 
 def put(store: Store, ref: str, name: str, text: str) -> None:

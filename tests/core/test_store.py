@@ -4,31 +4,17 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from holdfs.core import errors
-from holdfs.core.config import load_options
 from holdfs.core.store import Store
-from tests.conftest import GraphRun
 from tests.needs import needs
 
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 pytestmark = needs("root", "overlay")
-
-
-@pytest.fixture(params=["overlay", "vfs"])
-def store(request: pytest.FixtureRequest, graph_run: GraphRun) -> Iterator[Store]:
-    graph, run = graph_run
-    options = load_options(graph_root=graph, run_root=run, driver=request.param)
-    store = Store.open(options, lock_timeout_s=5)
-    yield store
-    for layer_id in store.snapshot().mounts:
-        store.unmount(layer_id, force=True)
-    store.shutdown()
 
 
 def _records(store: Store, kind: str) -> list[dict[str, object]]:
