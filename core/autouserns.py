@@ -9,7 +9,6 @@ Source: containers/storage, userns.go; spec 10.10.
 """
 
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +19,7 @@ from holdfs.core.formats.idmap import Maps
 from holdfs.core.formats.records import IdMap
 from holdfs.core.idmapping import MapRequest
 from holdfs.core.sets import Sets
-from holdfs.native.mount import umount
+from holdfs.core.viewing import opened_view
 
 _NOBODY: Final = "nobody"
 
@@ -93,23 +92,24 @@ def _needed(sets: Sets, wishes: AutoMaps, top_layer: str) -> int:
 
 def _highest_account(sets: Sets, layer_id: str) -> int:
     """Return the highest ID in the image's passwd and group; -1 if it has none."""
-    with tempfile.TemporaryDirectory(dir=sets.run_root) as target:
-        sets.driver.mount_view(layer_id, target)
-        try:
-            found = [
-                n
-                for name, columns in (("passwd", (2, 3)), ("group", (2,)))
-                for n in _account_ids(os.path.join(target, "etc", name), columns)
-            ]
-        finally:
-            umount(target)
+    with opened_view(sets.driver, sets.run_root, layer_id) as top_fd:
+        found = [
+            n
+            for name, columns in (("passwd", (2, 3)), ("group", (2,)))
+            for n in _account_ids(top_fd, name, columns)
+        ]
     return max(found, default=-1)
 
 
-def _account_ids(path: str, columns: Sequence[int]) -> Iterable[int]:
+def _account_ids(top_fd: int, name: str, columns: Sequence[int]) -> Iterable[int]:
+    # An image's link could lead to a file of ours: neither of the two names may be one.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        # An image's link could lead to a file of ours.
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        etc_fd = os.open("etc", flags | os.O_DIRECTORY, dir_fd=top_fd)
+        try:
+            fd = os.open(name, flags, dir_fd=etc_fd)
+        finally:
+            os.close(etc_fd)
     except OSError:
         return
     with open(fd, encoding="utf-8", errors="replace") as file:

@@ -12,7 +12,6 @@ does not change. A file that did change is found by its checksum. Source: spec 4
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -173,18 +172,9 @@ class Diffing(Sets):
         """Return a descriptor of the layer's whole tree, there for as long as the stack lives."""
         if self.driver.whiteout_style is WhiteoutStyle.NONE:
             return self._open_all(stack, self.driver.lookup_dirs(layer_id))[0]
-        from holdfs.native.mount import umount
+        from holdfs.core.viewing import opened_view
 
-        target = tempfile.mkdtemp(prefix="holdfs-diff-", dir=self.run_root)
-        try:
-            self.driver.mount_view(layer_id, target)
-            try:
-                return self._open_all(stack, [target])[0]
-            finally:
-                # It goes for good with the descriptor: nothing stays if this process is killed.
-                umount(target)
-        finally:
-            os.rmdir(target)
+        return stack.enter_context(opened_view(self.driver, self.run_root, layer_id))
 
     def _open_all(self, stack: ExitStack, paths: list[str]) -> list[int]:
         fds = []

@@ -11,9 +11,9 @@ filled from a stream, or can't give it again, has nothing to be compared with.
 
 import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import IO, Any, Final, cast
 
 from holdfs.core import userns
@@ -23,8 +23,8 @@ from holdfs.core.formats.idmap import Maps
 from holdfs.core.formats.records import Layer
 from holdfs.core.snapshot import Snapshot
 from holdfs.core.store import Store
+from holdfs.core.viewing import opened_view
 from holdfs.drivers.base import DriverError
-from holdfs.native import mount as sys
 
 _CHUNK: Final = 1 << 20
 
@@ -107,25 +107,21 @@ class LayerCheck:
     # -- the tree ----------------------------------------------------------------------------------
 
     def _tree_problems(self, layer: Layer, chain: tuple[str, ...]) -> Iterator[str]:
-        """Mount a view of our own: no count tells of it, and the layer's own place stays free."""
-        target = tempfile.mkdtemp(prefix="check-", dir=self._store.run_root)
-        try:
+        with ExitStack() as stack:
             try:
-                self._store.driver.mount_view(layer.id, target)
+                view = opened_view(self._store.driver, self._store.run_root, layer.id)
+                top = f"/proc/self/fd/{stack.enter_context(view)}"
             except DriverError as error:
                 yield error.words
+                return
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 yield f"mounting {error.filename or layer.id}: {reason}"
-            else:
-                try:
-                    yield from self._differences(layer, chain, target)
-                except OSError as error:
-                    yield _reason(error)
-                finally:
-                    sys.umount(target)
-        finally:
-            os.rmdir(target)
+                return
+            try:
+                yield from self._differences(layer, chain, top)
+            except OSError as error:
+                yield _reason(error, top)
 
     def _differences(self, layer: Layer, chain: tuple[str, ...], target: str) -> Iterator[str]:
         headers = self._headers
@@ -177,10 +173,11 @@ def _ranges(maps: Maps) -> list[tuple[int, int, int]]:
     return [(each.container_id, each.host_id, each.size) for each in maps]
 
 
-def _reason(failure: OSError | StoreError | DriverError) -> str:
+def _reason(failure: OSError | StoreError | DriverError, top: str = "") -> str:
+    """Return what failed; a file is named as it is called below `top`."""
     if not isinstance(failure, OSError):
         return failure.words
     if failure.filename is None:
         return failure.strerror or str(failure)
-    name = os.fsdecode(failure.filename)
+    name = os.fsdecode(failure.filename).removeprefix(top)
     return f"open {name}: {(failure.strerror or '').lower()}"

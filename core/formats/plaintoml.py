@@ -43,7 +43,8 @@ def parse(data: bytes) -> dict[str, Any] | None:
 def _parse(text: str) -> dict[str, Any]:
     document: dict[str, Any] = {}
     table = document
-    headers = set()
+    headers: set[str] = set()
+    opened: set[str] = set()
     lines = iter(text.split("\n"))
     for line in lines:
         line = line.strip(" \t")
@@ -53,8 +54,8 @@ def _parse(text: str) -> dict[str, Any]:
             name, close, rest = line[1:].partition("]")
             if not close or not _is_end(rest) or name in headers:
                 raise _NotPlain
+            table = _table(document, name, opened)
             headers.add(name)
-            table = _table(document, name)
             continue
         key, equals, rest = line.partition("=")
         key = key.rstrip(" \t")
@@ -68,14 +69,16 @@ def _parse(text: str) -> dict[str, Any]:
     return document
 
 
-def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
-    table = document
+def _table(document: dict[str, Any], name: str, opened: set[str]) -> dict[str, Any]:
+    """Return the table of a header; those that headers have made so far are named in `opened`."""
+    table, path = document, ""
     for key in name.split("."):
-        if not _is_key(key):
+        path += f".{key}"
+        # What stands there as a value is closed, a table in braces too.
+        if not _is_key(key) or (key in table and path not in opened):
             raise _NotPlain
+        opened.add(path)
         table = table.setdefault(key, {})
-        if not isinstance(table, dict):
-            raise _NotPlain
     return table
 
 

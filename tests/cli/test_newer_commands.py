@@ -175,7 +175,7 @@ def test_check_of_a_healthy_store_says_nothing(filled: Holdctl) -> None:
 
     assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
     assert NO_ERRORS == filled.json("check", "--quick")
-    assert not [name for name in os.listdir(filled.run_root) if name.startswith("check-")]
+    assert not [name for name in os.listdir(filled.run_root) if name.startswith("holdfs-view-")]
 
 
 def test_check_tells_missing_and_changed_data(filled: Holdctl) -> None:

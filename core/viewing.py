@@ -1,0 +1,36 @@
+"""The whole tree of a layer, to be looked at by us alone."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from holdfs.drivers.base import Driver
+from holdfs.native.mount import umount
+
+
+@contextmanager
+def opened_view(driver: Driver, run_root: str, layer_id: str) -> Iterator[int]:
+    """
+    Give a descriptor of the tree that a layer shows; no count of mounts tells of it.
+
+    It is mounted below the run root only until it is open, and goes for good with the descriptor:
+    nothing stays if this process is killed.
+
+    Raises:
+        DriverError, OSError: It can't be mounted.
+    """
+    target = tempfile.mkdtemp(prefix="holdfs-view-", dir=run_root)
+    try:
+        driver.mount_view(layer_id, target)
+        try:
+            fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        finally:
+            umount(target)
+    finally:
+        # Never what is in it: that would be the layer, should it still be mounted.
+        os.rmdir(target)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
