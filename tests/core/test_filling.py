@@ -7,6 +7,7 @@ import os
 import tarfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,11 +53,9 @@ def feed(data: bytes) -> int:
     reader, writer = os.pipe()
 
     def write() -> None:
-        with open(writer, "wb") as file:
-            try:
-                file.write(data)
-            except BrokenPipeError:
-                pass  # the reader has seen enough
+        # The last bytes go out as the file is closed, so that has to be inside as well.
+        with suppress(BrokenPipeError), open(writer, "wb") as file:
+            file.write(data)  # a reader that has seen enough breaks the pipe
 
     threading.Thread(target=write, daemon=True).start()
     return reader
