@@ -9,8 +9,6 @@ import errno
 import os
 from typing import Final
 
-import msgspec
-
 from holdfs.core.archive.interrupt import interrupt_fd
 from holdfs.core.archive.staging import Staging
 from holdfs.core.errors import DamagedStream, InvalidDigest
@@ -116,8 +114,7 @@ def _ranges(maps: idmap.Maps) -> list[IdRange]:
 
 def noted(layer: Layer, unpacked: Unpacked) -> Layer:
     """Return the record with all that is known of the stream that filled the layer."""
-    return msgspec.structs.replace(
-        layer,
+    return layer.replaced(
         compressed_diff_digest=f"sha256:{unpacked.compressed_sha256}",
         compressed_size=unpacked.compressed_size,
         diff_digest=f"sha256:{unpacked.sha256}",
