@@ -1,12 +1,12 @@
 """IDs of layers, images and containers."""
 
-import secrets
-from collections.abc import Container
-from typing import NewType
+from __future__ import annotations
 
-LayerId = NewType("LayerId", str)
-ImageId = NewType("ImageId", str)
-ContainerId = NewType("ContainerId", str)
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _HEX = frozenset("0123456789abcdef")
 
@@ -19,7 +19,7 @@ def new_id(taken: Container[str]) -> str:
     show them, it would read as a number.
     """
     while True:
-        candidate = secrets.token_hex(32)
+        candidate = os.urandom(32).hex()
         if candidate not in taken and not candidate[:12].isdecimal():
             return candidate
 

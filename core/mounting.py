@@ -16,7 +16,7 @@ from holdfs.core.idmapping import maps_of
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.sets import Sets
 from holdfs.drivers.base import MountOptions
-from holdfs.native.mount import Expiry, umount_expire
+from holdfs.native.expiring import Expiry, umount_expire
 
 
 class Mounting(Sets):

@@ -345,6 +345,11 @@ class Reader(Generic[R]):
         self._mutex = allocate_lock()
         self._current: Records[R] | None = None
 
+    @property
+    def known(self) -> Records[R] | None:
+        """The records as they were last read, None if they never were."""
+        return self._current
+
     def current(self) -> Records[R]:
         """
         Return the records as they are on disk now: the object of last time unless one changed.

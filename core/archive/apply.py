@@ -14,7 +14,8 @@ from holdfs.core.archive.staging import Staging
 from holdfs.core.errors import DamagedStream, InvalidDigest
 from holdfs.core.formats import idmap
 from holdfs.core.formats.records import Layer
-from holdfs.drivers.base import Driver, WhiteoutStyle
+from holdfs.drivers.base import Driver
+from holdfs.drivers.whiteouts import WhiteoutStyle
 from holdfs.native.about import about
 from holdfs.native.untar import IdRange, Progress, Unpacked, UntarError, UntarOptions, Whiteouts
 from holdfs.native.untar import untar as native_untar

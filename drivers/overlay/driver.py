@@ -11,18 +11,16 @@ Source: spec/store-format.md 8.
 What few commands need is imported where it is used: most do nothing but open a store.
 """
 
+from __future__ import annotations
+
 import errno
-import logging
 import os
 import stat
 import time
-from collections.abc import Sequence
-from typing import Final
 
 from holdfs.drivers.backing import backing_name
 from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOptions
 from holdfs.drivers.imagestores import refuse_read_only
-from holdfs.drivers.mountinfo import mounts_below
 from holdfs.drivers.options import parse_storage_options
 from holdfs.drivers.overlay import additional, layout, links, mounts
 from holdfs.drivers.overlay.making import make_layer
@@ -30,9 +28,15 @@ from holdfs.drivers.overlay.mounting import OverlayMounts, check_name
 from holdfs.drivers.owners import change_owners, map_root
 from holdfs.drivers.privatehome import undo_private_home
 from holdfs.native.idmap import rename_below_mounts
+from holdfs.native.light import logger_of
 from holdfs.native.remove import remove_tree
 
-_log: Final = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+_log: Final = logger_of(__name__)
 
 # As the Go tools: others may hold a file of the layer, in their own mount namespace, for a moment.
 _REMOVE_TRIES: Final = 100
@@ -261,6 +265,8 @@ class OverlayDriver(OverlayMounts):
 
 
 def _remove_directory(home: str, layer_id: str) -> None:
+    from holdfs.drivers.mountinfo import mounts_below
+
     home_fd = os.open(home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for left in reversed(range(_REMOVE_TRIES)):
