@@ -12,6 +12,7 @@ does not change. A file that did change is found by its checksum. Source: spec 4
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -105,7 +106,7 @@ class Diffing(Sets):
             directory_fds = self._open_all(stack, self.driver.lookup_dirs(layer.id))
             return Segments.from_split(split_fd, directory_fds, spill_fd)
 
-    def changes(self, to: str, *, from_: str = "") -> tuple[Change, ...]:
+    def changes(self, to: str, *, from_: str = "") -> Iterator[Change]:
         """Return what a layer changes, sorted by path; `from_` as for `write_diff`."""
         from holdfs.native.treediff import changes
 

@@ -6,7 +6,7 @@ Rules: spec/store-format.md 8.9.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,9 @@ from holdfs.native.untar import Compression, IdRange
 ADDED: Final = "A"
 CHANGED: Final = "C"
 DELETED: Final = "D"
+
+#: Room for any one path, and for a thousand as they are.
+_BLOCK: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,32 +57,37 @@ class Change(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """All of them, sorted by path."""
+    """All of them, sorted by path, however many: to be gone through once."""
 
-    entries: tuple[Change, ...]
+    #: Raises OSError where they had been written to a file that can't be read.
+    entries: Iterator[Change]
     #: Bytes in an upper, each inode once; else in what is new or changed. Without directories.
     size: int
 
 
 def changes(diff: DiffOf) -> Changes:
     """
-    Return what differs.
+    Return what differs. The descriptors are of no more use then.
 
     Raises:
         OSError: The text names the path that failed.
     """
-    text = ffi.new("char **")
-    length, size = ffi.new("size_t *"), ffi.new("uint64_t *")
+    made = ffi.new("struct hold_change_list **")
+    size = ffi.new("uint64_t *")
     result = ffi.new("struct hold_tar_out_result *")
     keep, options = _options(diff)
-    check(lib.hold_changes(options, text, length, size, result), result)
-    try:
-        data = bytes(ffi.buffer(text[0], length[0]))
-    finally:
-        lib.hold_free(text[0])
-    lines = os.fsdecode(data).split("\0")[:-1]
+    check(lib.hold_changes(options, made, size, result), result)
     del keep
-    return Changes(tuple(Change(line[0], line[1:]) for line in lines), size[0])
+    return Changes(_entries(ffi.gc(made[0], lib.hold_changes_free)), size[0])
+
+
+def _entries(found: Any) -> Iterator[Change]:
+    block = ffi.new("char[]", _BLOCK)
+    while (length := lib.hold_changes_read(found, block, _BLOCK)) > 0:
+        for line in os.fsdecode(ffi.unpack(block, length)).split("\0")[:-1]:
+            yield Change(line[0], line[1:])
+    if length < 0:
+        raise OSError(-length, f"list what differs: {os.strerror(-length)}")
 
 
 def tar_from_diff(
