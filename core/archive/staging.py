@@ -10,7 +10,6 @@ left is cleared by the next one that stages. Source: spec 7.4.
 """
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -108,7 +107,7 @@ def clear(graph_root: str) -> None:
 def _make_locked(top_fd: int) -> tuple[str, int]:
     """Make a directory; return its name, and the descriptor that holds its lock."""
     while True:
-        name = _PREFIX + secrets.token_hex(8)
+        name = _PREFIX + os.urandom(8).hex()
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(name + _LOCK, flags, 0o600, dir_fd=top_fd)
         try:
