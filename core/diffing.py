@@ -12,9 +12,7 @@ does not change. A file that did change is found by its checksum. Source: spec 4
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from holdfs.core.errors import NotKnown
 from holdfs.core.formats import idmap
@@ -22,7 +20,10 @@ from holdfs.core.formats.records import Layer
 from holdfs.core.sets import Sets
 from holdfs.drivers.base import WhiteoutStyle
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdfs.native.tarout import OutProgress, Segments, Written
     from holdfs.native.treediff import Change, DiffOf
     from holdfs.native.untar import Compression, IdRange

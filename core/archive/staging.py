@@ -9,16 +9,21 @@ Not in the driver's home: there the Go tools delete what they do not know. What 
 left is cleared by the next one that stages. Source: spec 7.4.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Final
 
 from holdfs.core.lockfile import make_private_dir
 from holdfs.native.about import about
 from holdfs.native.lock import lock_try
 from holdfs.native.remove import remove_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
 
 _PREFIX: Final = "holdfs-"
 _LOCK: Final = ".lock"
