@@ -19,6 +19,7 @@ from holdfs.core.atomic import write_atomic
 from holdfs.core.errors import BigDataNotKnown, InvalidBigDataName
 from holdfs.core.formats import bigdata, digests
 from holdfs.core.formats.records import Container, Image, Layer
+from holdfs.core.ids import check_id, names_directory
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.oci import DESCRIBED
 
@@ -26,7 +27,14 @@ R = TypeVar("R", Layer, Image, Container)
 
 
 def item_path(set_dir: str, record_id: str, key: str) -> str:
-    """Return the path of an item's file, there or not."""
+    """
+    Return the path of an item's file, there or not.
+
+    Raises:
+        InvalidValue: No files can be kept under the record's ID.
+        InvalidBigDataName: Nor under this key.
+    """
+    check_id(record_id)
     return os.path.join(set_dir, record_id, bigdata.file_name(key))
 
 
@@ -139,6 +147,8 @@ def without_item(record: R, key: str) -> R:
 
 def remove_items(set_dir: str, record_id: str) -> None:
     """Delete all big data of a record that is gone; none there is no error."""
+    if not names_directory(record_id):
+        return  # it never had any: the path would be that of others
     try:
         shutil.rmtree(os.path.join(set_dir, record_id))
     except FileNotFoundError:

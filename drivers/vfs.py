@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfs.drivers.base import DriverError, IdMap
-from holdfs.drivers.directories import DirectoryDriver, check_name
+from holdfs.drivers.directories import DirectoryDriver, is_layer_name
 from holdfs.drivers.imagestores import parse_image_stores
 from holdfs.drivers.mountinfo import mounts_below
 from holdfs.drivers.options import parse_bool, parse_options, refused_option, unknown_option
@@ -132,7 +132,8 @@ class VfsDriver(DirectoryDriver):
 
     def remove(self, layer_id: str) -> None:
         """Unmount whatever is mounted below the layer and delete it. Not there: no error."""
-        check_name(layer_id, self.name)
+        if not is_layer_name(layer_id):
+            return
         for layers_dir in self._own_dirs:
             if not os.path.lexists(f"{layers_dir}/{layer_id}"):
                 continue

@@ -141,7 +141,8 @@ class OverlayDriver(OverlayMounts):
 
     def remove(self, layer_id: str) -> None:
         """Unmount whatever is mounted below the layer and delete it. Not there: no error."""
-        check_name(layer_id)
+        if not layout.is_layer_name(layer_id):
+            return
         for home in self._places.own_homes:
             directory = f"{home}/{layer_id}"
             if not os.path.lexists(directory):

@@ -69,6 +69,10 @@ class OverlayMounts:
             return is_contiguous(uidmap) and is_contiguous(gidmap)
         return self._features.maps_lowers()
 
+    def check_id(self, layer_id: str) -> None:
+        """Make sure that the ID names one directory, and none that the home has for itself."""
+        check_name(layer_id)
+
     def exists(self, layer_id: str) -> bool:
         """Whether there is a directory for this layer, in an additional store perhaps."""
         return os.path.isdir(self._directory(layer_id))
@@ -147,7 +151,7 @@ class OverlayMounts:
         self._refuse_program()
         options = MountOptions(read_only=True)
         words = (*self._words(options), "nodev", "nosuid")
-        home = self._places.home_of(layer_id)
+        home = self._places.home_of(check_name(layer_id))
         plan = mounts.plan_mount(self._places, home, layer_id, words, options)
         self._make_mount(plan, home, target, target, options)
         sys.make_private(target)
