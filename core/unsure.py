@@ -24,8 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from holdfs.core.part import Cell, Row, Signature, Source
 
-_BAD = (msgspec.DecodeError, UnicodeDecodeError)
-
 
 class _Head(Struct, gc=False, rename=lambda field: field.replace("_", "-")):
     """What columns are made of, of whatever kind: a field its kind lacks is empty."""
@@ -47,7 +45,7 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
     """Return the part that `data` is, with `damage` or `broken` set if it is damaged."""
     try:
         raws = msgspec.json.decode(data, type=list[Raw] | None) or []
-    except _BAD as error:
+    except records.UNDECODABLE as error:
         damage = StoreDamaged(source.path, reason(error), position=_position(data, error))
         return Part(source, signature, damage=damage, is_sound=False)
     spans: list[int] = []
@@ -60,11 +58,11 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
         spans += (start, end)
         try:
             heads.append(records.decode(raw, _Head))
-        except _BAD as error:
+        except records.UNDECODABLE as error:
             damage = StoreDamaged(source.path, reason(error), position=start)
             try:
                 named = msgspec.json.decode(raw, type=_Named)
-            except _BAD:
+            except records.UNDECODABLE:
                 return Part(source, signature, damage=damage, is_sound=False)
             heads.append(_Head(id=named.id))
             broken[named.id] = damage
@@ -108,7 +106,7 @@ def check_part(part: Part, shape: Shape[Any]) -> None:
     for at, raw in enumerate(part.raws):
         try:
             records.decode(raw, shape.record_type)
-        except _BAD as error:
+        except records.UNDECODABLE as error:
             position = part.spans[2 * at]
             raise StoreDamaged(part.source.path, reason(error), position=position) from None
 
@@ -125,14 +123,17 @@ def decoded(part: Part, shape: Shape[records.R], at: int) -> records.R:
         raise part.broken[record_id]
     try:
         return records.decode(part.raw(at), shape.record_type)
-    except _BAD as error:
+    except records.UNDECODABLE as error:
         raise StoreDamaged(part.source.path, f"record {record_id}: {reason(error)}") from None
 
 
 def reason(error: Exception) -> str:
-    """Return what msgspec says, in lower case and without the place."""
+    """Return what msgspec says, as the middle of a sentence and without the place."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     text = re.sub(r" \(byte \d+\)$", "", str(error))
-    return text[:1].lower() + text[1:]
+    text = re.sub(r"`str` matching regex '.*'", "a time as in RFC 3339", text)
+    return text if text.startswith("JSON") else text[:1].lower() + text[1:]
 
 
 def _position(data: bytes, error: Exception) -> int:

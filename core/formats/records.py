@@ -19,6 +19,9 @@ from holdfs.core.formats import times
 #: The form is checked by msgspec's own C loop while it decodes.
 Created = Annotated[str, Meta(pattern=times.PATTERN)]
 
+#: What decoding raises for bytes that are no JSON, not of the wanted shape, or nested without end.
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class IdMap(Struct, frozen=True):
     """`size` IDs from `container_id` on, shown to the host from `host_id` on."""
@@ -122,7 +125,7 @@ def decode(raw: bytes | Raw, kind: type[T]) -> T:
     Return what `raw` holds, `null` taken for an absent key, as Go does.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError: It is no JSON, or not of this shape.
+        UNDECODABLE: It is no JSON, or not of this shape.
     """
     try:
         return msgspec.json.decode(raw, type=kind)
