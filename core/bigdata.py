@@ -8,7 +8,6 @@ Images and containers record each item's size and digest; layers only its key.
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -146,13 +145,16 @@ def without_item(record: R, key: str) -> R:
 
 
 def remove_items(set_dir: str, record_id: str) -> None:
-    """Delete all big data of a record that is gone; none there is no error."""
-    if not names_directory(record_id):
-        return  # it never had any: the path would be that of others
-    try:
-        shutil.rmtree(os.path.join(set_dir, record_id))
-    except FileNotFoundError:
-        pass
+    """
+    Delete all big data of a record that is gone; none there is no error.
+
+    What is mounted in there (a container's /dev/shm, in its `userdata`) is unmounted first.
+    """
+    # An ID that names no directory never had any: the path would be that of others.
+    if names_directory(record_id) and os.path.lexists(os.path.join(set_dir, record_id)):
+        from holdfs.drivers.removing import remove_with_mounts
+
+        remove_with_mounts(set_dir, record_id)
 
 
 def remove_item(set_dir: str, record_id: str, key: str) -> None:

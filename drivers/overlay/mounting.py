@@ -21,6 +21,7 @@ from holdfs.drivers.overlay.places import Places
 from holdfs.drivers.overlay.words import choose_words
 from holdfs.drivers.owners import is_contiguous, map_root
 from holdfs.drivers.privatehome import make_private_home
+from holdfs.drivers.removing import umount_if_mounted
 from holdfs.native import mount as sys
 
 
@@ -235,8 +236,8 @@ class OverlayMounts:
             mapped = f"{directory}/mapped"
             if os.path.isdir(mapped):  # left by a program that was killed while mounting
                 for name in os.listdir(mapped):
-                    mounts.umount_if_mounted(f"{mapped}/{name}")
-            if mounts.umount_if_mounted(f"{directory}/merged"):
+                    umount_if_mounted(f"{mapped}/{name}")
+            if umount_if_mounted(f"{directory}/merged"):
                 mounts.renew_merged(directory)
 
     def has_native_diff(self) -> bool:
