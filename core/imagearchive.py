@@ -70,8 +70,7 @@ def _layer(
     digits = layer.diff_digest.partition(":")[2]
     # As the image library names them, so that podman finds them again: spec 3.4.
     layer_id = hashlib.sha256(f"{parent}+{digits}".encode()).hexdigest() if parent else digits
-    known = store.layers.current().get(layer_id)
-    if known is not None and (known.diff_digest, known.parent) == (layer.diff_digest, parent):
+    if _has(store, layer_id, layer.diff_digest, parent):
         return layer_id
     with files.stream(layer.name) as source_fd:
         try:
@@ -85,9 +84,17 @@ def _layer(
                 progress=progress,
             )
         except DuplicateId:
-            return layer_id  # another program was quicker
+            # Another program was quicker, unless the ID was given to something else.
+            if _has(store, layer_id, layer.diff_digest, parent):
+                return layer_id
+            raise
     made.append(layer_id)
     return layer_id
+
+
+def _has(store: Store, layer_id: str, diff_digest: str, parent: str) -> bool:
+    known = store.layers.current().get(layer_id)
+    return known is not None and (known.diff_digest, known.parent) == (diff_digest, parent)
 
 
 def _record(store: Store, source: ImageSource, top: str, names: Sequence[str]) -> Image:

@@ -24,6 +24,7 @@ from holdfs.core import bigdata
 from holdfs.core.formats.records import Image, Layer
 from holdfs.core.formats.shapes import LAYERS
 from holdfs.core.idmapping import MapPair, maps_of
+from holdfs.core.ids import names_directory
 from holdfs.core.lockfile import LockFile, LockGroup
 from holdfs.core.part import Source
 from holdfs.core.reading import Records
@@ -193,6 +194,8 @@ class Layers(RecordSet[Layer]):
 
     def _remove_files(self, layer_id: str) -> None:
         self.driver.remove(layer_id)
+        if not names_directory(layer_id):
+            return
         path = self.tar_split_path(layer_id)
         try:
             os.unlink(path)
