@@ -21,7 +21,7 @@ PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun fuse-overla
 	btrfs-progs xfsprogs e2fsprogs \
 	faketime busybox-static bzip2 xz-utils zstd debootstrap \
 	vim nano rsync mc libglib2.0-bin systemd \
-	xvfb xdotool openbox imagemagick dbus thunar pcmanfm nautilus
+	xvfb xdotool xclip openbox imagemagick dbus thunar pcmanfm nautilus
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.

@@ -221,6 +221,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "gio": _tool("gio", "version"),
     "xvfb": _tool("Xvfb", "-help"),
     "xdotool": _installed("xdotool"),
+    "xclip": _tool("xclip", "-version"),
     "openbox": _tool("openbox", "--version"),
     "import": _tool("import", "-version"),
     "thunar": _installed("thunar"),
