@@ -73,6 +73,7 @@ MANAGERS = {
 }
 
 
+@pytest.mark.timeout(300)  # half a minute each, on two cores that others use as well a minute
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in MANAGERS])
 def test_what_people_do_in_windows(scene: Scene, root: Path, tmp_path: Path, name: str) -> None:
     manager = MANAGERS[name]
