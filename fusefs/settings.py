@@ -1,7 +1,7 @@
 """
 What the user chose for one mount: the words of `-o`, sorted.
 
-    -o ro,idle=5,max_read=65536,x-systemd.automount,run=/run/other
+    -o ro,idle=5,subtype=example,x-systemd.automount,run=/run/other
        ╰┬──────╯ ╰┬───────────╯ ╰┬────────────────╯ ╰┬───────────╯
      Settings   libfuse, kernel  for mount(8), kept   Choice: which store
                                  away from libfuse
@@ -95,7 +95,8 @@ _IDLE: Final = frozenset((
     "lazytime", "nolazytime",
 ))  # fmt: skip
 
-#: Words that libfuse 3 hands on to the kernel, or takes for the session.
+#: Words that libfuse 3 hands on to the kernel, or takes for the session. Not `max_read=`: libfuse
+#: wants it said once more at FUSE_INIT, which pyfuse3 does not, and ends the session.
 _FOR_FUSE: Final = frozenset((
     "suid", "nosuid", "dev", "nodev", "exec", "noexec", "async", "sync", "atime", "noatime",
     "dirsync", "auto_unmount",
@@ -103,7 +104,6 @@ _FOR_FUSE: Final = frozenset((
 _FOR_FUSE_PREFIXES: Final = (
     "fsname=",
     "subtype=",
-    "max_read=",
     "context=",
     "fscontext=",
     "defcontext=",
@@ -166,6 +166,8 @@ def parse_options(texts: Iterable[str], mount_point: str) -> Choice:
         elif key == "storage-opt" and value:
             driver_options.append(value)
         elif word in _FOR_FUSE or word.startswith(_FOR_FUSE_PREFIXES):
+            if not word.isascii():
+                raise OptionError(f"{word} cannot be told to libfuse; write it in ASCII")
             passed[_opposite_free(key)] = _escape(word)
         else:
             raise OptionError(f"unknown option {word!r} in -o; --help lists those that exist")
