@@ -379,3 +379,14 @@ def differing(new: Part, old: Part) -> tuple[range, range]:
         if mark is old.mark:
             return range(start, len(new) - end), range(start, len(old) - end)
     return range(len(new)), range(len(old))
+
+
+def text_since(part: Part, mark: object) -> bytes:
+    """Return the bytes of a part that may have come since it had this mark: else all."""
+    if part.mark is mark:
+        return b""
+    for earlier, start, end in part.origins:
+        if earlier is mark:
+            rows = range(start, len(part) - end)
+            return part.data[part.spans[2 * start] : part.spans[2 * rows[-1] + 1]] if rows else b""
+    return part.data
