@@ -77,7 +77,10 @@ class Records(Generic[R]):
         self._places = self._index(known)
         self._by_name: dict[str, str] | None = None
         self._sorted: list[str] | None = None
-        self._ids: tuple[str, ...] | None = None
+        #: What is wrong with a file of this kind as a whole.
+        self.damage = next((part.damage for part in self.parts if part.damage is not None), None)
+        #: Full IDs in file order, each once.
+        self.ids: Sequence[str] = self.parts[0].ids if self._is_plain else tuple(self._places)
 
     def _index(self, known: Records[R] | None) -> dict[str, int]:
         if (
@@ -111,16 +114,9 @@ class Records(Generic[R]):
         return record_id in self._places
 
     @property
-    def ids(self) -> Sequence[str]:
-        """Full IDs in file order, each once."""
-        if self._ids is None:
-            self._ids = tuple(self._places)
-        return self._ids
-
-    @property
-    def damage(self) -> StoreDamaged | None:
-        """What is wrong with a file of this kind as a whole."""
-        return next((part.damage for part in self.parts if part.damage is not None), None)
+    def _is_plain(self) -> bool:
+        """Whether all records are those of one file, in which each ID is once."""
+        return len(self.parts) == 1 and len(self._places) == len(self.parts[0])
 
     def check(self) -> None:
         """Raise StoreDamaged if any record can't be told, as before a check of who uses what."""
@@ -201,14 +197,17 @@ class Records(Generic[R]):
 
     def column(self, key: str) -> Iterator[tuple[str, Cell]]:
         """Yield the ID of each record and its cell of this column, in file order."""
-        if len(self.parts) == 1 and len(self._places) == len(self.parts[0]):
-            part = self.parts[0]
-            return zip(part.ids, part.columns.get(key, ()), strict=True)
-        return (
-            (record_id, part.columns[key][at])
+        return zip(self.ids, self.cells_of(key), strict=True)
+
+    def cells_of(self, key: str) -> Sequence[Cell]:
+        """Return the cell of each of `ids` in turn."""
+        if self._is_plain:
+            return self.parts[0].columns.get(key, ())
+        return [
+            part.columns[key][at]
             for record_id in self._places
             for part, at in (self.place(record_id),)
-        )
+        ]
 
     def cell(self, record_id: str, key: str) -> Cell:
         """Return one record's cell. KeyError for an ID or a column that is not there."""

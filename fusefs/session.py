@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from holdfs.core.errors import StoreError
+from holdfs.core.errors import StoreDamaged, StoreError
 from holdfs.core.store import Store
 from holdfs.drivers.base import DriverError
 from holdfs.fusefs import invalidate
@@ -23,10 +23,19 @@ from holdfs.fusefs.deadlines import Deadlines
 from holdfs.fusefs.errnos import errno_of, is_foreseen, is_refusal, reason_of
 from holdfs.fusefs.handles import Handles, OpenDirectory
 from holdfs.fusefs.inodes import Inodes
-from holdfs.fusefs.replies import Entry, Kept, Listings
+from holdfs.fusefs.replies import Kept, Listings
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.handles import Reader, Writer
-from holdfs.fusefs.tree.node import Directory, File, Node, Plan, Stat, gone, refusal
+from holdfs.fusefs.tree.node import (
+    READ_ONLY_MODE,
+    Directory,
+    File,
+    Node,
+    Plan,
+    Stat,
+    gone,
+    refusal,
+)
 from holdfs.fusefs.tree.root import Root
 from holdfs.fusefs.tree.tree import Automount, Tree
 from holdfs.fusefs.tree.view import News, View
@@ -36,6 +45,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Requests whose first argument is a file handle.
+#: Attributes of an entry that is listed although it can't be read.
+UNREADABLE: Final = Stat(READ_ONLY_MODE, 0, 0, lasting=False)
 _BY_HANDLE: Final = frozenset({"read", "write", "flush", "fsync", "release"})
 
 
@@ -58,7 +69,7 @@ class Session:
         self.pollers: dict[int, Callable[[], None]] = {}
         self._attributes = Attributes(settings)
         self._kept = Kept()
-        self._listings = Listings(self._attributes)
+        self._listings = Listings()
         # Apart, since work that waits for a lock must not take the threads of work that does not.
         self._store_threads = trio.CapacityLimiter(8)
         self._load_thread = trio.CapacityLimiter(1)
@@ -271,11 +282,26 @@ class Session:
         self.inodes.enter(node)
         return self.fill(node, stat, view)
 
-    def ready_entries(self, opened: OpenDirectory) -> Sequence[Entry]:
-        """Return all entries of an open directory with their replies, or none if not kept."""
-        if opened.view is not self.tree.view:
-            return ()
-        return self._listings.entries(opened.node, opened.view)
+    async def entry(self, opened: OpenDirectory, name: str) -> tuple[Node, Reply] | None:
+        """Return an entry of an open directory with its reply; None if it was hidden since."""
+        directory, view = opened.node, opened.view
+        reply = self._listings.reply(directory, self.tree.view, name)
+        if reply is not None and (known := self.inodes.find(reply.st_ino)) is not None:
+            return known, reply
+        node = await self.find(directory, view, name)
+        if node is None:
+            return None
+        if reply is None:
+            try:
+                stat = await self.stat(node, view)
+            except FileNotFoundError:
+                return None
+            except (StoreDamaged, OSError):
+                stat = UNREADABLE
+            reply = self.fill(node, stat, view)
+            if view is self.tree.view:
+                self._listings.keep(directory, view, node, reply)
+        return node, reply
 
     def show_elsewhere(self, directory: Directory, name: str) -> None:
         """Let the kernel forget an entry of an object that was hidden, under its other aliases."""
