@@ -13,6 +13,7 @@ only looks is done before msgspec would be loaded.
 from __future__ import annotations
 
 from _thread import allocate_lock
+from itertools import chain
 
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.generic import Generic, R
@@ -79,8 +80,11 @@ class Records(Generic[R]):
         self._sorted: list[str] | None = None
         #: What is wrong with a file of this kind as a whole.
         self.damage = next((part.damage for part in self.parts if part.damage is not None), None)
+        self._cells: dict[str, Sequence[Cell]] = {}
         #: Full IDs in file order, each once.
-        self.ids: Sequence[str] = self.parts[0].ids if self._is_plain else tuple(self._places)
+        self.ids: Sequence[str] = tuple(self._places)
+        if known is not None and known._places is self._places:
+            self.ids = known.ids
 
     def _index(self, known: Records[R] | None) -> dict[str, int]:
         if (
@@ -112,11 +116,6 @@ class Records(Generic[R]):
 
     def __contains__(self, record_id: object) -> bool:
         return record_id in self._places
-
-    @property
-    def _is_plain(self) -> bool:
-        """Whether all records are those of one file, in which each ID is once."""
-        return len(self.parts) == 1 and len(self._places) == len(self.parts[0])
 
     def check(self) -> None:
         """Raise StoreDamaged if any record can't be told, as before a check of who uses what."""
@@ -200,14 +199,23 @@ class Records(Generic[R]):
         return zip(self.ids, self.cells_of(key), strict=True)
 
     def cells_of(self, key: str) -> Sequence[Cell]:
-        """Return the cell of each of `ids` in turn."""
-        if self._is_plain:
-            return self.parts[0].columns.get(key, ())
-        return [
-            part.columns[key][at]
-            for record_id in self._places
-            for part, at in (self.place(record_id),)
-        ]
+        """Return the cell of each of `ids` in turn, the same object every time."""
+        cells = self._cells.get(key)
+        if cells is None:
+            cells = self._cells[key] = self._joined(key)
+        return cells
+
+    def _joined(self, key: str) -> Sequence[Cell]:
+        parts = [part for part in self.parts if len(part)]
+        if len(self._places) < sum(map(len, parts)):  # some are there twice
+            return [
+                part.columns[key][at]
+                for record_id in self._places
+                for part, at in (self.place(record_id),)
+            ]
+        if len(parts) == 1:
+            return parts[0].columns.get(key, ())
+        return list(chain.from_iterable(part.columns[key] for part in parts))
 
     def cell(self, record_id: str, key: str) -> Cell:
         """Return one record's cell. KeyError for an ID or a column that is not there."""

@@ -358,17 +358,17 @@ class Operations(pyfuse3.Operations):
         node = self._session.directory(ino)
         node.check(view)
         names = await self._session.names(node, view)
-        return self._session.directories.add(OpenDirectory(node, view, names))
+        return self._session.directories.add(OpenDirectory(node, names))
 
     @answered("readdir")
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         opened = self._session.directories.get(fh)
+        view = await self._session.view()
         if start_id == 0 and opened.has_begun:
             # rewinddir: what is there now.
-            opened.view = await self._session.view()
-            opened.names = await self._session.names(opened.node, opened.view)
+            opened.names = await self._session.names(opened.node, view)
         opened.has_begun = True
-        node, view, names = opened.node, opened.view, opened.names
+        node, names = opened.node, opened.names
         for offset, dots in enumerate((node, node.parent)):
             # The kernel does not count these two as looked up.
             if offset >= start_id:
@@ -376,7 +376,7 @@ class Operations(pyfuse3.Operations):
                 if not pyfuse3.readdir_reply(token, b"." * (offset + 1), reply, offset + 1):
                     return
         for at in range(max(start_id - 2, 0), len(names)):
-            found = await self._session.entry(opened, names[at])
+            found = await self._session.entry(node, view, names[at])
             if found is None:
                 continue
             entry, reply = found

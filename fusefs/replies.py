@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from holdfs.core.reading import Records
 from holdfs.fusefs.attrs import Reply
 from holdfs.fusefs.tree.collection import Collection, object_entry
 from holdfs.fusefs.tree.node import Directory, Kind, Node
@@ -50,12 +49,14 @@ class _Listing:
     One collection.
 
     Attributes:
-        records: What all the rest was made from.
+        ids, created: Of the objects, what all the rest follows from. (Not their records: those are
+            the whole file.)
         names: All entries, the objects first.
         replies: Of objects that were listed, by entry.
     """
 
-    records: Records[Any]
+    ids: Sequence[str]
+    created: Sequence[Any]
     names: Sequence[str]
     replies: dict[str, Reply] = field(default_factory=dict)
 
@@ -73,7 +74,7 @@ class Listings:
         """Return the names in a directory, which may be the same object every time."""
         if not isinstance(directory, Collection):
             return directory.names(view)
-        view.readable(directory.kind)
+        view.readable(directory.kind)  # or it says what is damaged
         return self._listing(directory, view).names
 
     def reply(self, directory: Directory, view: View, name: str) -> Reply | None:
@@ -90,18 +91,18 @@ class Listings:
     def _listing(self, directory: Collection, view: View) -> _Listing:
         records = view.records(directory.kind)
         last = self._listings.get(directory.kind)
+        ids, created = records.ids, records.cells_of("created")
         if last is None:
-            last = _Listing(records, directory.names(view))
-        elif last.records is not records:
-            last = _followed(last, records)
+            last = _Listing(ids, created, directory.names(view))
+        elif last.ids is not ids or last.created is not created:
+            last = _followed(last, ids, created)
         self._listings[directory.kind] = last
         return last
 
 
-def _followed(last: _Listing, records: Records[Any]) -> _Listing:
+def _followed(last: _Listing, ids: Sequence[str], created: Sequence[Any]) -> _Listing:
     """Return the listing of newer records; the replies of the old one are the new one's."""
-    ids, old_ids = records.ids, last.records.ids
-    created, old_created = records.cells_of("created"), last.records.cells_of("created")
+    old_ids, old_created = last.ids, last.created
     # Compared in pieces, at the speed of C: that most strings are the same objects tells at once.
     start = min(_same_start(ids, old_ids), _same_start(created, old_created))
     end = min(_same_end(ids, old_ids, start), _same_end(created, old_created, start))
@@ -111,7 +112,7 @@ def _followed(last: _Listing, records: Records[Any]) -> _Listing:
         if now.get(object_id) != was:
             last.replies.pop(object_entry(object_id), None)
     names = [*last.names[:start], *map(object_entry, now), *last.names[old_stop:]]
-    return _Listing(records, names, last.replies)
+    return _Listing(ids, created, names, last.replies)
 
 
 def _same_start(a: Sequence[Any], b: Sequence[Any]) -> int:

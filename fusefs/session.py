@@ -282,26 +282,33 @@ class Session:
         self.inodes.enter(node)
         return self.fill(node, stat, view)
 
-    async def entry(self, opened: OpenDirectory, name: str) -> tuple[Node, Reply] | None:
-        """Return an entry of an open directory with its reply; None if it was hidden since."""
-        directory, view = opened.node, opened.view
-        reply = self._listings.reply(directory, self.tree.view, name)
+    async def entry(self, directory: Directory, view: View, name: str) -> tuple[Node, Reply] | None:
+        """Return what is listed under a name, with the reply; None if it has gone meanwhile."""
+        is_current = view is self.tree.view
+        reply = self._listings.reply(directory, view, name) if is_current else None
         if reply is not None and (known := self.inodes.find(reply.st_ino)) is not None:
             return known, reply
-        node = await self.find(directory, view, name)
-        if node is None:
-            return None
-        if reply is None:
-            try:
-                stat = await self.stat(node, view)
-            except FileNotFoundError:
+        try:
+            node = await self.find(directory, view, name)
+            if node is None:
                 return None
-            except (StoreDamaged, OSError):
-                stat = UNREADABLE
-            reply = self.fill(node, stat, view)
-            if view is self.tree.view:
-                self._listings.keep(directory, view, node, reply)
+            if reply is not None:
+                return node, reply
+            stat = await self._listed_stat(node, view)
+        except FileNotFoundError:
+            return None
+        reply = self.fill(node, stat, view)
+        if view is self.tree.view:
+            self._listings.keep(directory, view, node, reply)
         return node, reply
+
+    async def _listed_stat(self, node: Node, view: View) -> Stat:
+        try:
+            return await self.stat(node, view)
+        except FileNotFoundError:
+            raise
+        except (StoreDamaged, OSError):
+            return UNREADABLE
 
     def show_elsewhere(self, directory: Directory, name: str) -> None:
         """Let the kernel forget an entry of an object that was hidden, under its other aliases."""
