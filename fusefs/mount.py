@@ -31,6 +31,7 @@ from holdfs.fusefs.daemon import Readiness
 from holdfs.fusefs.mountpoint import MountError
 from holdfs.fusefs.operations import Operations
 from holdfs.fusefs.settings import Choice, describe, fsname_option
+from holdfs.native import memory
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 _END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: How many requests may be waited for at once; pyfuse3's own figure.
 _TASKS: Final = 99
+#: The files of records are of this size and more, and are replaced at every change of the store.
+_LARGE: Final = 256 << 10
 #: After a failed look at the store (no descriptors, no memory) we look again.
 _RETRY_S: Final = 1.0
 
@@ -49,6 +52,7 @@ def run(choice: Choice, ready: Readiness) -> None:
     Raises:
         MountError, StoreError, DriverError, OSError: It could not be mounted; nothing is left.
     """
+    memory.return_blocks(_LARGE)
     settings = choice.settings
     options = load_options(
         graph_root=choice.graph_root,

@@ -29,18 +29,17 @@ from pyfuse3 import (
     StatvfsData,
 )
 
-from holdfs.core.errors import StoreDamaged
 from holdfs.core.store import Store
 from holdfs.fusefs.attrs import file_info, statfs_reply
 from holdfs.fusefs.errnos import answered
 from holdfs.fusefs.handles import OpenDirectory
-from holdfs.fusefs.session import Session
+from holdfs.fusefs.session import UNREADABLE, Session
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.difftar import DiffReader
 from holdfs.fusefs.tree.encoding import LONGEST
 from holdfs.fusefs.tree.eventsfile import EventsReader
 from holdfs.fusefs.tree.handles import ScratchHandle, Writer, is_writer
-from holdfs.fusefs.tree.node import READ_ONLY_MODE, File, Link, Plan, Stat, Step, refusal
+from holdfs.fusefs.tree.node import File, Link, Plan, Step, refusal
 from holdfs.fusefs.tree.tree import Automount
 from holdfs.fusefs.tree.view import News
 
@@ -50,8 +49,6 @@ _XATTR_PREFIX: Final = "user.holdfs."
 _READABLE: Final = select.POLLIN | select.POLLRDNORM
 #: What the kernel itself says of a file that has no poll.
 _ALWAYS_READY: Final = _READABLE | select.POLLOUT | select.POLLWRNORM
-#: Attributes of an entry that is listed although it can't be read.
-_UNREADABLE: Final = Stat(READ_ONLY_MODE, 0, 0, lasting=False)
 
 
 class Operations(pyfuse3.Operations):
@@ -361,42 +358,29 @@ class Operations(pyfuse3.Operations):
         node = self._session.directory(ino)
         node.check(view)
         names = await self._session.names(node, view)
-        return self._session.directories.add(OpenDirectory(node, view, names))
+        return self._session.directories.add(OpenDirectory(node, names))
 
     @answered("readdir")
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         opened = self._session.directories.get(fh)
+        view = await self._session.view()
         if start_id == 0 and opened.has_begun:
             # rewinddir: what is there now.
-            opened.view = await self._session.view()
-            opened.names = await self._session.names(opened.node, opened.view)
+            opened.names = await self._session.names(opened.node, view)
         opened.has_begun = True
-        node, view, names = opened.node, opened.view, opened.names
+        node, names = opened.node, opened.names
         for offset, dots in enumerate((node, node.parent)):
             # The kernel does not count these two as looked up.
             if offset >= start_id:
-                reply = self._session.fill(dots, _UNREADABLE._replace(mode=_DOTS_MODE), view)
+                reply = self._session.fill(dots, UNREADABLE._replace(mode=_DOTS_MODE), view)
                 if not pyfuse3.readdir_reply(token, b"." * (offset + 1), reply, offset + 1):
                     return
-        first = max(start_id - 2, 0)
-        # Those of the whole directory or none.
-        for kept in self._session.ready_entries(opened)[first:]:
-            if not pyfuse3.readdir_reply(token, kept.name, kept.reply, first + 3):
-                return
-            self._session.inodes.enter(kept.node)
-            first += 1
-        for at in range(first, len(names)):
-            entry = await self._session.find(node, view, names[at])
-            if entry is None:
-                continue  # hidden since opendir
-            try:
-                stat = await self._session.stat(entry, view)
-            except FileNotFoundError:
+        for at in range(max(start_id - 2, 0), len(names)):
+            found = await self._session.entry(node, view, names[at])
+            if found is None:
                 continue
-            except (StoreDamaged, OSError):
-                stat = _UNREADABLE
+            entry, reply = found
             name = names[at].encode("utf-8", "surrogatepass")
-            reply = self._session.fill(entry, stat, view)
             if not pyfuse3.readdir_reply(token, name, reply, at + 3):
                 return
             self._session.inodes.enter(entry)

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from holdfs.core.errors import StoreError
+from holdfs.core.errors import StoreDamaged, StoreError
 from holdfs.core.store import Store
 from holdfs.drivers.base import DriverError
 from holdfs.fusefs import invalidate
@@ -23,10 +23,19 @@ from holdfs.fusefs.deadlines import Deadlines
 from holdfs.fusefs.errnos import errno_of, is_foreseen, is_refusal, reason_of
 from holdfs.fusefs.handles import Handles, OpenDirectory
 from holdfs.fusefs.inodes import Inodes
-from holdfs.fusefs.replies import Entry, Kept, Listings
+from holdfs.fusefs.replies import Kept, Listings
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.handles import Reader, Writer
-from holdfs.fusefs.tree.node import Directory, File, Node, Plan, Stat, gone, refusal
+from holdfs.fusefs.tree.node import (
+    READ_ONLY_MODE,
+    Directory,
+    File,
+    Node,
+    Plan,
+    Stat,
+    gone,
+    refusal,
+)
 from holdfs.fusefs.tree.root import Root
 from holdfs.fusefs.tree.tree import Automount, Tree
 from holdfs.fusefs.tree.view import News, View
@@ -36,6 +45,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Requests whose first argument is a file handle.
+#: Attributes of an entry that is listed although it can't be read.
+UNREADABLE: Final = Stat(READ_ONLY_MODE, 0, 0, lasting=False)
 _BY_HANDLE: Final = frozenset({"read", "write", "flush", "fsync", "release"})
 
 
@@ -58,7 +69,7 @@ class Session:
         self.pollers: dict[int, Callable[[], None]] = {}
         self._attributes = Attributes(settings)
         self._kept = Kept()
-        self._listings = Listings(self._attributes)
+        self._listings = Listings()
         # Apart, since work that waits for a lock must not take the threads of work that does not.
         self._store_threads = trio.CapacityLimiter(8)
         self._load_thread = trio.CapacityLimiter(1)
@@ -271,11 +282,33 @@ class Session:
         self.inodes.enter(node)
         return self.fill(node, stat, view)
 
-    def ready_entries(self, opened: OpenDirectory) -> Sequence[Entry]:
-        """Return all entries of an open directory with their replies, or none if not kept."""
-        if opened.view is not self.tree.view:
-            return ()
-        return self._listings.entries(opened.node, opened.view)
+    async def entry(self, directory: Directory, view: View, name: str) -> tuple[Node, Reply] | None:
+        """Return what is listed under a name, with the reply; None if it has gone meanwhile."""
+        is_current = view is self.tree.view
+        reply = self._listings.reply(directory, view, name) if is_current else None
+        if reply is not None and (known := self.inodes.find(reply.st_ino)) is not None:
+            return known, reply
+        try:
+            node = await self.find(directory, view, name)
+            if node is None:
+                return None
+            if reply is not None:
+                return node, reply
+            stat = await self._listed_stat(node, view)
+        except FileNotFoundError:
+            return None
+        reply = self.fill(node, stat, view)
+        if view is self.tree.view:
+            self._listings.keep(directory, view, node, reply)
+        return node, reply
+
+    async def _listed_stat(self, node: Node, view: View) -> Stat:
+        try:
+            return await self.stat(node, view)
+        except FileNotFoundError:
+            raise
+        except (StoreDamaged, OSError):
+            return UNREADABLE
 
     def show_elsewhere(self, directory: Directory, name: str) -> None:
         """Let the kernel forget an entry of an object that was hidden, under its other aliases."""
