@@ -48,6 +48,13 @@ class _Daemon(NamedTuple):
     pidfd: int
     connection: socket.socket
 
+    def end(self) -> None:
+        """Let it end in good order."""
+        try:
+            self.connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it has ended
+
 
 class Supervisor:
     """What one mount of an ordinary user needs outside of its namespace; see `run`."""
@@ -100,7 +107,7 @@ class Supervisor:
         self._ended_by = number
         if self._daemon is not None:
             log.info("%s: unmounting", signal.Signals(number).name)
-            self._daemon.connection.shutdown(socket.SHUT_WR)
+            self._daemon.end()
             if not self._device:
                 signal.pidfd_send_signal(self._daemon.pidfd, signal.SIGTERM)
 
@@ -109,16 +116,22 @@ class Supervisor:
         poll = select.poll()
         poll.register(daemon.connection, select.POLLIN)
         poll.register(daemon.pidfd, select.POLLIN)
-        while True:
-            ready = [fd for fd, _ in poll.poll()]
-            if daemon.connection.fileno() in ready:
-                # Before its end is noted: its last word may be why.
-                if said := daemon.connection.recv(MESSAGE_SIZE):
-                    self._answer(daemon, said)
-                else:
-                    poll.unregister(daemon.connection)
-            elif daemon.pidfd in ready:
-                return
+        with open("/proc/self/mountinfo", "rb") as mounts:
+            # Every mount and unmount shows here. Other namespaces have copies of our mount
+            # (podman's keeps one), so that the kernel need not say to the daemon that it is gone.
+            poll.register(mounts, select.POLLPRI)
+            while True:
+                ready = [fd for fd, _ in poll.poll()]
+                if daemon.connection.fileno() in ready:
+                    # Before its end is noted: its last word may be why.
+                    if said := daemon.connection.recv(MESSAGE_SIZE):
+                        self._answer(daemon, said)
+                    else:
+                        poll.unregister(daemon.connection)
+                elif daemon.pidfd in ready:
+                    return
+                elif self._device and not self._is_mounted():
+                    daemon.end()
 
     def _answer(self, daemon: _Daemon, said: bytes) -> None:
         if said == READY:
@@ -126,15 +139,17 @@ class Supervisor:
             self._ready.ready()
         elif said.startswith(MOUNT):
             try:
-                fd = self._mount(os.fsdecode(said.removeprefix(MOUNT)))
+                answer, fds = MOUNTED, [self._mount(os.fsdecode(said.removeprefix(MOUNT)))]
             except MountError as error:
-                daemon.connection.send(os.fsencode(str(error)))
-                return
-            # The daemon has the only one: with its end, the kernel gives the mount up.
+                answer, fds = os.fsencode(str(error)), []
             try:
-                socket.send_fds(daemon.connection, [MOUNTED], [fd])
+                socket.send_fds(daemon.connection, [answer], fds)
+            except BrokenPipeError:
+                pass  # killed meanwhile, which is noted next
             finally:
-                os.close(fd)
+                # The daemon's is the only one then: with its end, the kernel gives the mount up.
+                for fd in fds:
+                    os.close(fd)
         else:
             self._reason = os.fsdecode(said)
 
@@ -147,10 +162,14 @@ class Supervisor:
         self._device = there.device
         return fd
 
+    def _is_mounted(self) -> bool:
+        # Not only at the top: somebody may have mounted another thing over it.
+        mounts = mountpoint.read_mounts()
+        return any((m.point, m.device) == (self._point, self._device) for m in mounts)
+
     def _unmount(self) -> None:
         """Take away what is ours, if it is still there: then its daemon has ended by itself."""
-        there = mountpoint.mount_at(self._point)
-        if there is not None and there.device == self._device:
+        if self._is_mounted():
             try:
                 mountpoint.unmount_dead(self._point)
             except MountError as error:
@@ -248,6 +267,8 @@ def _await(pid: int, connection: socket.socket) -> _Daemon:
         said = connection.recv(MESSAGE_SIZE)
     except TimeoutError:
         said = f"no word after {_TIMEOUT_S:.0f} s".encode()
+    except ConnectionResetError:
+        said = b""  # it has ended, and had not read what it was told
     connection.settimeout(None)
     if said != INSIDE:
         connection.close()
