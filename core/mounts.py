@@ -65,10 +65,10 @@ class MountTable:
             return _NONE
         import msgspec
 
-        from holdfs.core.formats import records
+        from holdfs.core.formats.typed import decode_mounts
 
         try:
-            entries = records.decode(data, list[records.MountEntry])
+            entries = decode_mounts(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreDamaged(self.path, str(error)) from None
         return {entry.id: entry for entry in entries if entry.path and entry.count > 0}

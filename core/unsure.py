@@ -16,12 +16,13 @@ import msgspec
 from msgspec import Raw, Struct
 
 from holdfs.core.errors import StoreDamaged
-from holdfs.core.formats import records, times
+from holdfs.core.formats import times, typed
 from holdfs.core.formats.shapes import Shape
 from holdfs.core.part import Part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from holdfs.core.formats.generic import R
     from holdfs.core.part import Cell, Row, Signature, Source
 
 _BAD = (msgspec.DecodeError, UnicodeDecodeError)
@@ -32,7 +33,7 @@ class _Head(Struct, gc=False, rename=lambda field: field.replace("_", "-")):
 
     id: str
     names: tuple[str, ...] = ()
-    created: records.Created = times.ZERO
+    created: typed.Created = times.ZERO
     parent: str = ""
     layer: str = ""
     mapped_layers: tuple[str, ...] = ()
@@ -59,7 +60,7 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
         end = start + len(bytes(raw))
         spans += (start, end)
         try:
-            heads.append(records.decode(raw, _Head))
+            heads.append(typed.decode_as(raw, _Head))
         except _BAD as error:
             damage = StoreDamaged(source.path, reason(error), position=start)
             try:
@@ -81,8 +82,8 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
 
 
 def row_of(shape: Shape[Any], raw: bytes) -> Row:
-    """Return the cells of one record; raises as `records.decode`."""
-    return _row(shape, records.decode(raw, _Head))
+    """Return the cells of one record; raises as `typed.decode`."""
+    return _row(shape, typed.decode_as(raw, _Head))
 
 
 def members_of(raw: bytes) -> list[tuple[str, bytes]]:
@@ -107,13 +108,13 @@ def check_part(part: Part, shape: Shape[Any]) -> None:
         raise damage
     for at, raw in enumerate(part.raws):
         try:
-            records.decode(raw, shape.record_type)
+            typed.decode(raw, shape)
         except _BAD as error:
             position = part.spans[2 * at]
             raise StoreDamaged(part.source.path, reason(error), position=position) from None
 
 
-def decoded(part: Part, shape: Shape[records.R], at: int) -> records.R:
+def decoded(part: Part, shape: Shape[R], at: int) -> R:
     """
     Return a record, whole.
 
@@ -124,7 +125,7 @@ def decoded(part: Part, shape: Shape[records.R], at: int) -> records.R:
     if record_id in part.broken:
         raise part.broken[record_id]
     try:
-        return records.decode(part.raw(at), shape.record_type)
+        return typed.decode(part.raw(at), shape)
     except _BAD as error:
         raise StoreDamaged(part.source.path, f"record {record_id}: {reason(error)}") from None
 
