@@ -108,7 +108,7 @@ class Automount:
         """
         snapshot = self._store.snapshot()
         layer_id = self._layer_of(snapshot, kind, object_id)
-        is_view = self._read_only or kind == "images" or not _may_be_written(snapshot, layer_id)
+        is_view = self._read_only or kind == "images" or snapshot.is_settled(layer_id)
         slot = self._slot(layer_id, is_view)
         with slot.lock:
             if slot.path and not self._visit(slot):
@@ -331,12 +331,3 @@ class Automount:
         if object_id not in snapshot.layers:
             raise LayerNotKnown(object_id)
         return object_id
-
-
-def _may_be_written(snapshot: Snapshot, layer_id: str) -> bool:
-    """Whether the layer's content can still change: nothing is built on it."""
-    return not (
-        snapshot.children(layer_id)
-        or snapshot.images_on(layer_id)
-        or snapshot.layers.is_read_only(layer_id)
-    )
