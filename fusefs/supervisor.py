@@ -22,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from types import FrameType
 from typing import Final, NamedTuple
 
@@ -60,7 +61,9 @@ class Supervisor:
     """What one mount of an ordinary user needs outside of its namespace; see `run`."""
 
     def __init__(self, choice: Choice, ready: Readiness) -> None:
-        self._choice = choice
+        # What is of sub-IDs he can't read through `rootfs`; what the daemon serves is shown as his.
+        settings = replace(choice.settings, files=True, files_are_own=True)
+        self._choice = replace(choice, settings=settings)
         self._point = choice.settings.mount_point
         self._ready = ready
         self._ended_by = 0

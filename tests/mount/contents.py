@@ -1,4 +1,4 @@
-"""Content with everything that an image can hold, and what a tree of files looks like from outside."""
+"""Content with everything that an image can hold, and what a tree of files looks like."""
 
 import errno
 import io

@@ -145,13 +145,31 @@ def test_his_shell_reads_an_image_through_the_link(user: User) -> None:
     assert "Read-only file system" in user.run("touch", f"mnt/{rootfs}/x").stderr
 
 
-def test_a_path_made_of_where_one_is_leads_into_the_mount(user: User) -> None:
-    script = "cd {}/rootfs/etc && pwd -P && python3 -c 'import os; print(os.getcwd())'"
+def test_a_path_made_of_where_one_is_is_right_outside_too(user: User) -> None:
+    script = """cd {}/rootfs/etc; pwd -P; python3 -c 'import os; print(os.getcwd())'
+        realpath shadow; cat $(realpath shadow)"""
 
     shown = user.sh(script.format(SHOP)).splitlines()
 
     top = user.sh(f"basename $(readlink {SHOP}/top-layer)")
-    assert [f"{user.mnt}/.files/layers/{top}/etc"] * 2 == shown
+    there = f"{user.mnt}/.files/layers/{top}/etc"
+    assert [there, there, f"{there}/shadow", "secret"] == shown
+
+
+def test_what_the_daemon_serves_is_all_his_to_read(user: User) -> None:
+    files = f"{SHOP}/files"
+
+    assert "secret\nsecret\ntheirs" == user.sh(f"cd {files}/; cat etc/link etc/absolute data/f")
+    assert f"{user.uid} {user.gid} 600" == user.sh(f"stat -c '%u %g %a' {files}/data/f")
+    assert "upper" == user.sh(f"ls {files}/d")
+    assert "0" == user.sh(f"tar c -C {files}/ . | tar t >/dev/null; echo $?")
+    assert "Read-only file system" in user.run("touch", f"mnt/{files}/d/x").stderr
+
+
+def test_what_he_wrote_through_the_link_is_served_in_a_moment(web: User) -> None:
+    web.sh("echo new > containers/web/rootfs/etc/new; chmod 600 containers/web/rootfs/etc/new")
+
+    eventually(lambda: "new\n" == web.run("cat", "mnt/containers/web/files/etc/new").stdout)
 
 
 def test_his_shell_writes_into_a_container(web: User) -> None:
