@@ -13,7 +13,7 @@ PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install -q --retries 10
 
-PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-dev fuse3 \
+PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-dev fuse3 uidmap \
 	libisal-dev libssl-dev libzstd-dev liblzma-dev libbz2-dev \
 	ca-certificates
 DEMO_PACKAGES := busybox-static

@@ -37,6 +37,10 @@ class Settings:
         idle_s: After how long an unused `rootfs` mount of ours is taken down.
         uid, gid: Owner shown for everything.
         umask: Permission bits taken off everything shown.
+        files: Content is served too, through `files`.
+        files_are_own: What `files` shows belongs to `uid` and `gid` as well, not to whom it belongs
+            on the disk. In a user namespace of ours: FUSE takes the host's IDs, of which only
+            the user's own mean anything to him.
         allow_other, allow_root: Who else may enter the mount.
         debug: Log each request.
         log_file: Where the daemon writes its log; "" for nowhere (`-f`: stderr), or `JOURNAL`.
@@ -55,6 +59,8 @@ class Settings:
     uid: int = field(default_factory=os.getuid)
     gid: int = field(default_factory=os.getgid)
     umask: int = 0
+    files: bool = False
+    files_are_own: bool = False
     allow_other: bool = False
     allow_root: bool = False
     debug: bool = False
@@ -113,6 +119,7 @@ _FOR_FUSE_PREFIXES: Final = (
 _FLAGS: Final = {
     "ro": "read_only",
     "strict": "strict",
+    "files": "files",
     "allow_other": "allow_other",
     "allow_root": "allow_root",
     "debug": "debug",
@@ -159,6 +166,7 @@ def parse_options(texts: Iterable[str], mount_point: str) -> Choice:
         elif key in _NUMBERS and has_value:
             name, base = _NUMBERS[key]
             chosen[name] = _parse_number(key, value, base)
+            chosen["files_are_own"] = chosen.get("files_are_own", False) or key != "umask"
         elif key == "log" and value:
             chosen["log_file"] = value if value == JOURNAL else os.path.abspath(value)
         elif key in _STORE and value:

@@ -96,6 +96,14 @@ def _userns() -> str | None:
     return None
 
 
+def _sub_ids() -> str | None:
+    """What gives an ordinary user more than one ID: ranges for new users, and who may map them."""
+    if not os.path.exists("/etc/subuid") or not os.path.exists("/etc/subgid"):
+        return "no /etc/subuid and /etc/subgid, so useradd gives no ranges"
+    missing = [name for name in ("newuidmap", "newgidmap", "useradd") if not shutil.which(name)]
+    return f"{missing[0]} is not installed" if missing else None
+
+
 def _idmap() -> str | None:
     """Whether overlay takes ID-mapped lowers, where the tests' temporary directories are."""
     with tempfile.TemporaryDirectory(prefix="holdfs-probe-") as top:
@@ -204,6 +212,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "overlay": _overlay,
     "overlay-kernel": _overlay_kernel,
     "userns": _userns,
+    "sub-ids": _sub_ids,
     "idmap": _idmap,
     "seccomp": _seccomp,
     "faketime": _installed("faketime"),

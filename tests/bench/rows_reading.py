@@ -23,7 +23,7 @@ def _mounted(store: Filled) -> Iterator[Daemon]:
 
 
 def diff_tar(pairs: int) -> Iterator[Row]:
-    """`cat` of a layer's diff.tar and of the same as a blob, to a pipe; the kernel keeps neither."""
+    """`cat` of a layer's diff.tar and of the same as a blob, to a pipe; the kernel keeps none."""
     with filled("overlay") as store, _mounted(store) as daemon:
         layer = daemon.root / "layers" / store.layer_id
         (layer / "images" / "shop").mkdir()
