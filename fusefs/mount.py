@@ -14,6 +14,7 @@ From `pyfuse3.init` on, this process must not touch its own mount point: it woul
 import errno
 import logging
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
@@ -61,6 +62,7 @@ def run(choice: Choice, ready: Readiness) -> None:
         _check_graph_root(options.graph_root)
     mountpoint.check(settings.mount_point, _roots(options))
     mountpoint.check_device()
+    _allow_descriptors()
     with ExitStack() as stack:
         store = Store.open(options, lock_timeout_s=settings.lock_timeout_s)
         watch = stack.enter_context(_open_watch(store, is_optional=settings.strict))
@@ -76,6 +78,12 @@ def run(choice: Choice, ready: Readiness) -> None:
             log.info("option %s: %s", name, value)
         trio.run(_serve, operations, watch, automount, ready, early)
         log.info("unmounted")
+
+
+def _allow_descriptors() -> None:
+    """Let as many files be open as the system lets us: each that somebody reads may be one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _check_graph_root(path: str) -> None:

@@ -1,4 +1,4 @@
-"""Content with everything that an image can hold, and what a tree of files looks like from outside."""
+"""Content with everything that an image can hold, and what a tree of files looks like."""
 
 import errno
 import io
@@ -105,7 +105,7 @@ def hide(scene: Scene, layer: str) -> None:
 Line = tuple[object, ...]
 
 
-def census(top: str | Path, *, is_served: bool = False) -> dict[bytes, Line]:
+def census(top: str | Path) -> dict[bytes, Line]:
     """
     Return what stat, readlink and the extended attributes say of each path below `top`.
 
