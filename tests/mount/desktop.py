@@ -168,15 +168,6 @@ class Screen:
         """Whether another window than the file manager's has the keyboard."""
         return self._ask("getactivewindow") not in ("", self._window)
 
-    def asks(self) -> bool:
-        """Whether a dialog comes within the time of one attempt."""
-        deadline = time.monotonic() + _ATTEMPT_S
-        while not self.has_dialog():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_LOOK_S)
-        return True
-
     def picture(self, path: Path) -> None:
         """Write what is on the screen as a PNG."""
         subprocess.run(
