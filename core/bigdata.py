@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-import msgspec
-
 from holdfs.core.atomic import write_atomic
 from holdfs.core.errors import BigDataNotKnown, InvalidBigDataName
 from holdfs.core.formats import bigdata, digests
@@ -113,18 +111,17 @@ def with_item(record: R, key: str, data: bytes) -> R:
     """Return the record with this item noted: key, and where the kind has them size and digest."""
     keys = record.big_data_names if key in record.big_data_names else (*record.big_data_names, key)
     if isinstance(record, Layer):
-        return msgspec.structs.replace(record, big_data_names=keys)
+        return record.replaced(big_data_names=keys)
     manifest = isinstance(record, Image) and digests.is_manifest(key)
     found = digests.manifest_digest(data) if manifest else digests.digest(data)
     if isinstance(record, Image) and manifest:
         # Set from the first manifest and then kept for good, as the Go tools do; one that was ours
         # is none.
         if not record.digest or DESCRIBED in record.flags:
-            record = msgspec.structs.replace(record, digest=found)
+            record = record.replaced(digest=found)
         flags = {name: value for name, value in record.flags.items() if name != DESCRIBED}
-        record = msgspec.structs.replace(record, flags=flags)
-    return msgspec.structs.replace(
-        record,
+        record = record.replaced(flags=flags)
+    return record.replaced(
         big_data_names=keys,
         big_data_sizes={**record.big_data_sizes, key: len(data)},
         big_data_digests={**record.big_data_digests, key: found},
@@ -135,9 +132,8 @@ def without_item(record: R, key: str) -> R:
     """Return the record without this item."""
     keys = tuple(k for k in record.big_data_names if k != key)
     if isinstance(record, Layer):
-        return msgspec.structs.replace(record, big_data_names=keys)
-    return msgspec.structs.replace(
-        record,
+        return record.replaced(big_data_names=keys)
+    return record.replaced(
         big_data_names=keys,
         big_data_sizes={k: v for k, v in record.big_data_sizes.items() if k != key},
         big_data_digests={k: v for k, v in record.big_data_digests.items() if k != key},

@@ -92,8 +92,7 @@ def apply_directory(
     store.set_big_data("layers", layer_id, LAYER_DATA_KEY, _LAYER_DATA)
     with store.layers.edit() as edit:
         # No blob was there that could have had a digest.
-        layer = msgspec.structs.replace(
-            edit.records.one(layer_id),
+        layer = edit.records.one(layer_id).replaced(
             toc_digest=digest(table),
             compressed_diff_digest="",
             compressed_size=0,

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
-import msgspec
-
 from holdfs.core import idmapping, naming
 from holdfs.core.autouserns import AutoMaps, choose_maps
 from holdfs.core.creating import Creating, now
@@ -154,8 +152,7 @@ class Containing(Creating):
         self, layers: Edit[Layer], image: Image, template: Layer, maps: MapRequest
     ) -> Layer:
         pair = MapPair(maps.uidmap, maps.gidmap)
-        copy = msgspec.structs.replace(
-            template,
+        copy = template.replaced(
             id=new_id(layers.records),
             names=(),
             created=now(),
@@ -178,7 +175,7 @@ class Containing(Creating):
             layers.save()
             fresh = images.records.one(image.id)
             mapped = (*fresh.mapped_layers, copy.id)
-            images.replace(msgspec.structs.replace(fresh, mapped_layers=mapped))
+            images.replace(fresh.replaced(mapped_layers=mapped))
             images.save()
         return copy
 

@@ -6,8 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from holdfs.core import bigdata, idmapping, naming
 from holdfs.core.errors import (
     InvalidDigest,
@@ -175,7 +173,7 @@ class Creating(Sets):
                         image = bigdata.write_item(
                             self.new_data_dir("images"), "image", image, key, data
                         )
-                    image = msgspec.structs.replace(image, flags=dict(flags or {}))
+                    image = image.replaced(flags=dict(flags or {}))
                     edit.add(image, of_images=True)
                     edit.save()
                 except BaseException:

@@ -14,16 +14,17 @@ Source: spec 7.1, 7.4, 10.2.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from holdfs.core.creating import Creating
 from holdfs.core.errors import DamagedStream, LayerHasChildren, StoreReadOnly
 from holdfs.core.formats.records import Layer
 from holdfs.core.idmapping import INHERITED, MapRequest, maps_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from holdfs.core.archive.staging import Staging
     from holdfs.native.untar import Progress, Unpacked
 

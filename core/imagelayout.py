@@ -6,7 +6,8 @@ import msgspec
 
 from holdfs.core import oci
 from holdfs.core.errors import InvalidValue, StoreDamaged, StoreError
-from holdfs.core.formats.records import UNDECODABLE, Image, Layer
+from holdfs.core.formats.records import Image, Layer
+from holdfs.core.formats.typed import UNDECODABLE
 from holdfs.core.store import Store
 
 

@@ -22,7 +22,7 @@ import msgspec
 from holdfs.core import oci
 from holdfs.core.errors import InvalidValue
 from holdfs.core.formats.digests import check_digest, is_digest_of
-from holdfs.core.formats.records import UNDECODABLE
+from holdfs.core.formats.typed import UNDECODABLE
 
 _CHUNK: Final = 1 << 20
 #: What reading a tar raises that is cut short or damaged, compressed or not.

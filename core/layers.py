@@ -20,8 +20,6 @@ import os
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 
-import msgspec
-
 from holdfs.core import bigdata
 from holdfs.core.formats.records import Image, Layer
 from holdfs.core.formats.shapes import LAYERS
@@ -106,9 +104,7 @@ class Layers(RecordSet[Layer]):
             staged: A directory that the driver made for the parent's child: it is filled already.
         """
         flagged = {**layer.flags, INCOMPLETE: True}
-        edit.add(
-            msgspec.structs.replace(layer, flags=flagged), volatile=volatile, of_images=read_only
-        )
+        edit.add(layer.replaced(flags=flagged), volatile=volatile, of_images=read_only)
         edit.save()
         try:
             base = template or (edit.records.one(layer.parent) if layer.parent else None)
@@ -155,7 +151,7 @@ class Layers(RecordSet[Layer]):
         whoever next holds the lock for writing.
         """
         old = edit.records.one(layer.id)
-        edit.replace(msgspec.structs.replace(layer, flags={**layer.flags, _RECREATED: True}))
+        edit.replace(layer.replaced(flags={**layer.flags, _RECREATED: True}))
         edit.save()
         try:
             self._make_anew(layer)
@@ -184,13 +180,13 @@ class Layers(RecordSet[Layer]):
                 _log.warning("the directory of layer %s can't be made: %s", layer.id, error)
                 return
         flags = {key: value for key, value in layer.flags.items() if key != _RECREATED}
-        edit.replace(msgspec.structs.replace(layer, flags=flags))
+        edit.replace(layer.replaced(flags=flags))
 
     def delete(self, edit: Edit[Layer], layer_id: str) -> None:
         """Delete a layer that nobody needs: flag, directory, files, record."""
         layer = edit.records.one(layer_id)
         if layer.flags.get(INCOMPLETE) is not True:
-            edit.replace(msgspec.structs.replace(layer, flags={**layer.flags, INCOMPLETE: True}))
+            edit.replace(layer.replaced(flags={**layer.flags, INCOMPLETE: True}))
             edit.save()
         self._remove_files(layer_id)
         edit.remove(layer_id)

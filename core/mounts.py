@@ -63,11 +63,11 @@ class MountTable:
             return _NONE
         if data in (b"", b"null", b"[]"):
             return _NONE
-        from holdfs.core.formats import records
+        from holdfs.core.formats import typed
 
         try:
-            entries = records.decode(data, list[records.MountEntry])
-        except records.UNDECODABLE as error:
+            entries = typed.decode_mounts(data)
+        except typed.UNDECODABLE as error:
             from holdfs.core.unsure import reason
 
             raise StoreDamaged(self.path, reason(error)) from None

@@ -151,9 +151,13 @@ class Records(Generic[R]):
         """
         if record_id not in self._places:
             return None
+        part, at = self.place(record_id)
+        if part.is_sound:
+            from holdfs.core.formats.records import decode_sound
+
+            return decode_sound(part.raw(at), self.shape)
         from holdfs.core.unsure import decoded
 
-        part, at = self.place(record_id)
         return decoded(part, self.shape, at)
 
     def one(self, record_id: str) -> R:

@@ -126,8 +126,8 @@ class Edit(Generic[R]):
 
         index, at = self._find(new.id)
         old = self.records.one(new.id)
-        raw = edited(self._parts[index].raw(at), old, new)
-        self._splice(index, at, at + 1, [raw])
+        members = _members(self._parts[index].raw(at))
+        self._splice(index, at, at + 1, [edited(members, old, new)])
 
     def change(self, record_id: str, changes: Mapping[str, str | Sequence[str]]) -> None:
         """
@@ -136,12 +136,7 @@ class Edit(Generic[R]):
         As `replace`, for those who can do without the whole record.
         """
         index, at = self._find(record_id)
-        raw = self._parts[index].raw(at)
-        members = scan_members(raw)
-        if members is None:
-            from holdfs.core.unsure import members_of
-
-            members = members_of(raw)
+        members = _members(self._parts[index].raw(at))
         self._splice(index, at, at + 1, [spliced(members, self._shape, changes)])
 
     def remove(self, record_id: str) -> None:
@@ -205,3 +200,12 @@ class Edit(Generic[R]):
             kept = tuple(dict.fromkeys(n for n in names if by_name[n] == record_id))
             if kept != names:
                 self.change(record_id, {"names": kept})
+
+
+def _members(raw: bytes) -> list[tuple[str, bytes]]:
+    members = scan_members(raw)
+    if members is None:
+        from holdfs.core.unsure import members_of
+
+        members = members_of(raw)
+    return members
