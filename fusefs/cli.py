@@ -73,6 +73,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says and return the exit status."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from holdfs.core import standardfds
+
+        standardfds.occupy()
     try:
         command = parse_command_line(sys.argv[1:] if argv is None else argv)
     except (UsageError, OptionError) as error:

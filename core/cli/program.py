@@ -37,7 +37,10 @@ _QUICK: Final = frozenset({"creating", "data", "examining", "listing", "names"})
 
 def main() -> int:
     """Run the command line in `sys.argv` and return the exit status; raises KeyboardInterrupt."""
-    _occupy_standard_fds()
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from holdfs.core import standardfds
+
+        standardfds.occupy()
     try:
         status = run(sys.argv[1:])
         output.flush()
@@ -213,12 +216,3 @@ def _die_of_pipe() -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGPIPE)
     return 128 + signal.SIGPIPE
-
-
-def _occupy_standard_fds() -> None:
-    # Started with one of 0-2 closed, the store's files would get these numbers, and a child
-    # process would write its messages into them.
-    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
-        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass
-        os.close(fd)
