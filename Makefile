@@ -30,7 +30,7 @@ DEMO_STORE := /var/lib/holdfs-demo
 # Directories too: a module that is gone has to go from .venv as well.
 SOURCES := pyproject.toml setup.py $(shell find native drivers core fusefs \
 	-name __pycache__ -prune -o -name _native.c -prune -o \
-	\( -type d -o -name '*.py' -o -name '*.[ch]' -o -name py.typed \) -print)
+	\( -type d -o -name '*.py' -o -name '*.[ch]' -o -name '*.1' -o -name py.typed \) -print)
 
 # Two apt-get or pip at once are in each other's way.
 .NOTPARALLEL:

@@ -133,6 +133,11 @@ _SECONDS: Final = {
 _NUMBERS: Final = {"uid": ("uid", 10), "gid": ("gid", 10), "umask": ("umask", 8)}
 #: The store can be chosen here too: fstab has no other place for it.
 _STORE: Final = {"graph": "graph_root", "run": "run_root", "storage-driver": "driver"}
+#: All words that are ours, as they are documented.
+WORDS: Final = (
+    *_FLAGS,
+    *(f"{word}=" for word in (*_SECONDS, *_NUMBERS, "log", *_STORE, "storage-opt")),
+)
 _MAX_ID: Final = 2**32 - 2
 
 

@@ -45,6 +45,7 @@ def test_the_build_installs_them(tmp_path: Path) -> None:
     for name, text in pages.pages():
         assert text == (tmp_path / name).read_text()
     assert (tmp_path / "share/man/man1/holdctl-layers.1").exists()
+    assert (tmp_path / "share/man/man1/holdfs.1").exists()
 
 
 def test_bash_completes_commands_options_and_files(tmp_path: Path) -> None:

@@ -1,8 +1,20 @@
 """What the words of `-o` mean."""
 
+from pathlib import Path
+
 import pytest
 
-from holdfs.fusefs.settings import OptionError, Settings, fsname_option, parse_options, split_words
+from holdfs.fusefs.cli import parse_command_line
+from holdfs.fusefs.settings import (
+    WORDS,
+    OptionError,
+    Settings,
+    fsname_option,
+    parse_options,
+    split_words,
+)
+
+MANUAL = Path(__file__).resolve().parents[2] / "fusefs/man/holdfs.1"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +115,14 @@ def test_words_of_fstab_change_nothing(text: str) -> None:
 def test_a_word_that_cannot_be_is_named(text: str, named: str) -> None:
     with pytest.raises(OptionError, match=named):
         parse_options([text], "/mnt")
+
+
+def test_help_and_manual_page_name_every_word() -> None:
+    given = [f"--{word[:-1]}" for word in ("graph=", "run=", "storage-driver=", "storage-opt=")]
+    page = MANUAL.read_text().replace("\\-", "-")
+
+    for text in (parse_command_line(["--help"]).text, page):
+        assert [] == [word for word in (*WORDS, *given) if word not in text]
 
 
 def test_fstab_can_choose_the_store_by_options() -> None:
