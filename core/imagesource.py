@@ -65,7 +65,12 @@ class LayerSource:
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """An image that was found: its documents, its layers base first, and its names."""
+    """
+    An image that was found: its documents, its layers base first, and its names.
+
+    Attributes:
+        manifest: b"" where it has none: what `docker save` writes.
+    """
 
     manifest: bytes
     config: bytes
@@ -226,14 +231,7 @@ def _docker(files: Files) -> ImageSource:
     entry = _json(files.read("manifest.json"))[0]
     config = files.read(entry["Config"])
     layers = _layers(config, [(name, "") for name in entry["Layers"]])
-    sizes = []
-    for layer in layers:
-        with files.open(layer.name) as file:
-            sizes.append(file.seek(0, os.SEEK_END))
-    manifest = oci.manifest(
-        config, [(layer.diff_digest, size) for layer, size in zip(layers, sizes, strict=True)]
-    )
-    return ImageSource(manifest, config, layers, _names(entry.get("RepoTags") or ()))
+    return ImageSource(b"", config, layers, _names(entry.get("RepoTags") or ()))
 
 
 def _names(found: Sequence[Any]) -> tuple[str, ...]:

@@ -63,11 +63,11 @@ class MountTable:
             return _NONE
         if data in (b"", b"null", b"[]"):
             return _NONE
-        from holdfs.core.formats import typed
+        from holdfs.core.formats.typed import UNDECODABLE, decode_mounts
 
         try:
-            entries = typed.decode_mounts(data)
-        except typed.UNDECODABLE as error:
+            entries = decode_mounts(data)
+        except UNDECODABLE as error:
             from holdfs.core.unsure import reason
 
             raise StoreDamaged(self.path, reason(error)) from None

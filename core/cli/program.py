@@ -111,8 +111,12 @@ def _run_command(command: commands.Command, word: str, words: list[str], setting
     if command.in_namespace or given.flag("unshare"):
         from holdfs.core import userns
 
-        # None: this is the child, and inside.
-        ended = None if userns.is_inside() else userns.enter()
+        try:
+            # None: this is the child, and inside.
+            ended = None if userns.is_inside() else userns.enter()
+        except userns.NamespaceFailed as error:
+            output.err(f"{failure.words(error)}; --unshare=false goes without\n")
+            return FAILED
         if ended is not None:
             return ended
     return _act(command, arguments, settings)
