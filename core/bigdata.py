@@ -6,21 +6,27 @@ Big data: files beside the record, one per key, replaced whole.
 Images and containers record each item's size and digest; layers only its key.
 """
 
+from __future__ import annotations
+
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TypeVar
 
 from holdfs.core.atomic import write_atomic
 from holdfs.core.errors import BigDataNotKnown, InvalidBigDataName
-from holdfs.core.formats import bigdata, digests
+from holdfs.core.formats import bigdata
 from holdfs.core.formats.records import Container, Image, Layer
 from holdfs.core.ids import check_id, names_directory
 from holdfs.core.lockfile import make_private_dir
-from holdfs.core.oci import DESCRIBED
+from holdfs.native.light import contextmanager
 
-R = TypeVar("R", Layer, Image, Container)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final, TypeVar
+
+    R = TypeVar("R", Layer, Image, Container)
+
+#: In an image's flags: its config and manifest are ours.
+DESCRIBED: Final = "holdfs.described"
 
 
 def item_path(set_dir: str, record_id: str, key: str) -> str:
@@ -82,7 +88,7 @@ def writing_item(set_dir: str, kind: str, record: R, key: str, data: bytes) -> I
     path = _place(set_dir, kind, record, key)
     # Another name for the old content, which needs no space: putting it back can't fail for that.
     directory, base = os.path.split(path)
-    kept = os.path.join(directory, f".tmp-{base}{secrets.randbelow(10**10)}")
+    kept = os.path.join(directory, f".tmp-{base}{int.from_bytes(os.urandom(8), 'little') % 10**10}")
     try:
         os.link(path, kept)
     except FileNotFoundError:
@@ -112,6 +118,9 @@ def with_item(record: R, key: str, data: bytes) -> R:
     keys = record.big_data_names if key in record.big_data_names else (*record.big_data_names, key)
     if isinstance(record, Layer):
         return record.replaced(big_data_names=keys)
+    # Here, since what digests are made by takes long to import.
+    from holdfs.core.formats import digests
+
     manifest = isinstance(record, Image) and digests.is_manifest(key)
     found = digests.manifest_digest(data) if manifest else digests.digest(data)
     if isinstance(record, Image) and manifest:

@@ -1,14 +1,14 @@
 """IDs of layers, images and containers."""
 
-import secrets
-from collections.abc import Container
-from typing import NewType
+from __future__ import annotations
+
+import os
 
 from holdfs.core.errors import InvalidValue
 
-LayerId = NewType("LayerId", str)
-ImageId = NewType("ImageId", str)
-ContainerId = NewType("ContainerId", str)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _HEX = frozenset("0123456789abcdef")
 # The longest of a layer's file names, `.tmp-<id>.tar-split.gz<digits>`, has to fit in 255 bytes.
@@ -23,7 +23,7 @@ def new_id(taken: Container[str]) -> str:
     show them, it would read as a number.
     """
     while True:
-        candidate = secrets.token_hex(32)
+        candidate = os.urandom(32).hex()
         if candidate not in taken and not candidate[:12].isdecimal():
             return candidate
 

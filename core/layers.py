@@ -15,10 +15,9 @@ instead, which the Go tools keep and pass over: nobody may delete the layer, wit
 data, because we were killed.
 """
 
-import logging
+from __future__ import annotations
+
 import os
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
 
 from holdfs.core import bigdata
 from holdfs.core.formats.records import Image, Layer
@@ -30,8 +29,13 @@ from holdfs.core.part import Source, text_since
 from holdfs.core.reading import Records
 from holdfs.core.recordset import Edit, RecordSet
 from holdfs.drivers.base import Driver, DriverError
+from holdfs.native.light import contextmanager, logger_of
 
-_log = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+_log = logger_of(__name__)
 
 INCOMPLETE = "incomplete"
 _RECREATED = "holdfs-recreated"

@@ -17,7 +17,7 @@ from holdfs.core.ids import check_id
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.sets import Sets
 from holdfs.drivers.base import MountOptions
-from holdfs.native.mount import Expiry, umount_expire
+from holdfs.native.expiring import Expiry, umount_expire
 
 
 class Mounting(Sets):

@@ -16,8 +16,6 @@ import msgspec
 from holdfs.core.formats.digests import digest
 from holdfs.core.formats.records import Layer
 
-#: In an image's flags: its config and manifest are ours.
-DESCRIBED: Final = "holdfs.described"
 MANIFEST: Final = "manifest"
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 

@@ -393,6 +393,11 @@ class Reader(Generic[R]):
         # Whether an edit of this process holds the lock: then nobody else writes.
         self._is_ours = False
 
+    @property
+    def known(self) -> Records[R] | None:
+        """The records as they were last read, None if they never were."""
+        return self._current
+
     def current(self) -> Records[R]:
         """
         Return the records as they are on disk now: the object of last time unless one changed.

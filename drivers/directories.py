@@ -10,10 +10,11 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOptions, WhiteoutStyle
+from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOptions
 from holdfs.drivers.imagestores import refuse_read_only
 from holdfs.drivers.owners import change_owners
 from holdfs.drivers.trees import trees_differ
+from holdfs.drivers.whiteouts import WhiteoutStyle
 from holdfs.native import mount as sys
 from holdfs.native.idmap import rename_below_mounts
 

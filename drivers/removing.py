@@ -1,14 +1,20 @@
 """Deleting a directory in which others may have mounted something."""
 
+from __future__ import annotations
+
 import errno
 import os
 import time
-from typing import Final
 
 from holdfs.drivers.mountinfo import mounts_below
 from holdfs.native.mount import umount
 from holdfs.native.remove import remove_tree
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+# As the Go tools: others may hold a file of the layer, in their own mount namespace, for a moment.
 _TRIES: Final = 100
 _PAUSE_S: Final = 0.1
 

@@ -14,6 +14,7 @@ From `pyfuse3.init` on, this process must not touch its own mount point: it woul
 import errno
 import logging
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
@@ -59,6 +60,7 @@ def run(choice: Choice, ready: Readiness, outside: Outside | None = None) -> Non
     memory.return_blocks(_LARGE)
     settings = choice.settings
     options = check(choice) if outside is None else options_of(choice)
+    _allow_descriptors()
     with ExitStack() as stack:
         store = Store.open(options, lock_timeout_s=settings.lock_timeout_s)
         watch = stack.enter_context(_open_watch(store, is_optional=settings.strict))
@@ -73,6 +75,12 @@ def run(choice: Choice, ready: Readiness, outside: Outside | None = None) -> Non
             log_options(settings)
         trio.run(_serve, operations, watch, automount, ready, early, outside)
         log.info("unmounted")
+
+
+def _allow_descriptors() -> None:
+    """Let as many files be open as the system lets us: each that somebody reads may be one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(

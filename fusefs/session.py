@@ -298,9 +298,9 @@ class Session:
 
     async def look_up(self, directory: Directory, view: View, name: str) -> Reply:
         """Return the reply for an entry of a directory; FileNotFoundError if there is none."""
-        if not directory.is_content:
+        if not isinstance(directory, ContentDir):
             return await self.enter(await self.find(directory, view, name), view, "")
-        (found,) = await self.entries(directory, view, [name])
+        (found,) = await self.of_node(directory, directory.entries, view, [name])
         if found is None:
             raise gone("")
         self.inodes.enter(found[0])

@@ -32,7 +32,7 @@ FAILED: Final = 1
 BAD_OPTION: Final = 125
 
 #: Modules of commands that make do with a store opened quickly (core/quick.py).
-_QUICK: Final = frozenset({"listing", "names", "examining", "data"})
+_QUICK: Final = frozenset({"creating", "data", "examining", "listing", "names"})
 
 
 def main() -> int:
@@ -165,6 +165,14 @@ def _open_store(settings: Settings, *, is_quick: bool) -> Store:
     if not is_quick or is_debug or options.warnings:
         return open_whole()
     from holdfs.core.quick import open_quickly
+    from holdfs.native.light import set_up_logging
+
+    def set_up_log() -> None:
+        from holdfs.core.cli import log
+
+        log.set_up(debug=False)
+
+    set_up_logging(set_up_log)
 
     quick: Any = open_quickly(options, open_whole)
     return open_whole() if quick is None else quick

@@ -4,12 +4,17 @@ Digests, `algorithm:hex`, and which digest a big-data item counts with.
 Source: opencontainers/go-digest; spec 3.3.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import json
-from typing import Any, Final
 
 from holdfs.core.errors import InvalidDigest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 _HEX_DIGITS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
 _HEX = frozenset("0123456789abcdef")

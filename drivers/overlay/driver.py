@@ -11,12 +11,11 @@ Source: spec/store-format.md 8.
 What few commands need is imported where it is used: most do nothing but open a store.
 """
 
+from __future__ import annotations
+
 import errno
-import logging
 import os
 import stat
-from collections.abc import Sequence
-from typing import Final
 
 from holdfs.drivers.backing import backing_name
 from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOptions
@@ -29,10 +28,14 @@ from holdfs.drivers.owners import change_owners, map_root
 from holdfs.drivers.privatehome import undo_private_home
 from holdfs.drivers.removing import remove_with_mounts
 from holdfs.native.idmap import rename_below_mounts
+from holdfs.native.light import logger_of
 
-_log: Final = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
 
-# As the Go tools: others may hold a file of the layer, in their own mount namespace, for a moment.
+_log: Final = logger_of(__name__)
 
 
 class OverlayDriver(OverlayMounts):

@@ -5,14 +5,13 @@ What knows how layers are shown; `driver` adds how they are made and removed.
 Source: spec/store-format.md 8.5, 8.7.
 """
 
+from __future__ import annotations
+
 import errno
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from _thread import allocate_lock
 
-from holdfs.drivers.base import DriverError, IdMap, MountOptions, WhiteoutStyle
+from holdfs.drivers.base import DriverError, MountOptions
 from holdfs.drivers.imagestores import refuse_read_only
 from holdfs.drivers.overlay import additional, layout, mounts
 from holdfs.drivers.overlay.features import Features
@@ -23,6 +22,15 @@ from holdfs.drivers.owners import is_contiguous, map_root
 from holdfs.drivers.privatehome import make_private_home
 from holdfs.drivers.removing import umount_if_mounted
 from holdfs.native import mount as sys
+from holdfs.native.light import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+    from holdfs.drivers.base import IdMap
+    from holdfs.drivers.whiteouts import WhiteoutStyle
 
 
 class OverlayMounts:
@@ -52,11 +60,13 @@ class OverlayMounts:
         self._program_reason = program_reason
         self.is_native = not program and not program_reason
         # Looking whether something is mounted and acting on it are one step.
-        self._mounting = threading.Lock()
+        self._mounting = allocate_lock()
 
     @property
     def whiteout_style(self) -> WhiteoutStyle:
         """How deletions are written when a tar is unpacked into a layer's diff."""
+        from holdfs.drivers.whiteouts import WhiteoutStyle
+
         if not self.is_native:
             return WhiteoutStyle.FILES
         return WhiteoutStyle.USER_XATTR if self._user_xattr else WhiteoutStyle.TRUSTED_XATTR
