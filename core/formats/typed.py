@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from holdfs.core.formats.generic import R
     from holdfs.core.formats.shapes import Shape
 
-#: What decoding raises for bytes that are no JSON, not of the wanted shape, or nested without end.
-UNDECODABLE: Final = (
-    msgspec.DecodeError,
-    UnicodeDecodeError,
-    RecursionError,
-)
 #: The form is checked by msgspec's own C loop while it decodes.
 Created = Annotated[str, Meta(pattern=times.PATTERN)]
 
