@@ -14,6 +14,7 @@ from holdfs.core.atomic import write_atomic
 from holdfs.core.errors import BigDataNotKnown, InvalidBigDataName
 from holdfs.core.formats import bigdata
 from holdfs.core.formats.records import Container, Image, Layer
+from holdfs.core.ids import check_id, names_directory
 from holdfs.core.lockfile import make_private_dir
 from holdfs.native.light import contextmanager
 
@@ -29,7 +30,14 @@ DESCRIBED: Final = "holdfs.described"
 
 
 def item_path(set_dir: str, record_id: str, key: str) -> str:
-    """Return the path of an item's file, there or not."""
+    """
+    Return the path of an item's file, there or not.
+
+    Raises:
+        InvalidValue: No files can be kept under the record's ID.
+        InvalidBigDataName: Nor under this key.
+    """
+    check_id(record_id)
     return os.path.join(set_dir, record_id, bigdata.file_name(key))
 
 
@@ -142,13 +150,16 @@ def without_item(record: R, key: str) -> R:
 
 
 def remove_items(set_dir: str, record_id: str) -> None:
-    """Delete all big data of a record that is gone; none there is no error."""
-    import shutil
+    """
+    Delete all big data of a record that is gone; none there is no error.
 
-    try:
-        shutil.rmtree(os.path.join(set_dir, record_id))
-    except FileNotFoundError:
-        pass
+    What is mounted in there (a container's /dev/shm, in its `userdata`) is unmounted first.
+    """
+    # An ID that names no directory never had any: the path would be that of others.
+    if names_directory(record_id) and os.path.lexists(os.path.join(set_dir, record_id)):
+        from holdfs.drivers.removing import remove_with_mounts
+
+        remove_with_mounts(set_dir, record_id)
 
 
 def remove_item(set_dir: str, record_id: str, key: str) -> None:

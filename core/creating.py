@@ -95,6 +95,8 @@ class Creating(Sets):
         distinct = naming.distinct(names)
         parent_id = self._parent(layers, parent)
         naming.check_free(layers, "layer", layer_id, distinct)
+        if layer_id:
+            self.driver.check_id(layer_id)
         parent_layer = layers.get(parent_id) if parent_id else None
         pair = idmapping.wanted(maps, parent_layer, idmapping.configured(self.options))
         stored = idmapping.stored(pair, self.driver)

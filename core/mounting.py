@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from holdfs.core.errors import LayerMounted, LayerNotKnown, NotKnown, StoreReadOnly
 from holdfs.core.formats.records import Layer, MountEntry
 from holdfs.core.idmapping import maps_of
+from holdfs.core.ids import check_id
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.sets import Sets
 from holdfs.drivers.base import MountOptions
@@ -229,6 +230,7 @@ class Mounting(Sets):
 
     def _user_data(self, root: str, ref: str) -> str:
         container_id = self.full_id("containers", self.containers.current(), ref)
+        check_id(container_id)
         directory = os.path.join(self.places.dir(root, "containers"), container_id, "userdata")
         make_private_dir(directory)
         return directory

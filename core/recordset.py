@@ -65,8 +65,12 @@ class RecordSet(Reader[R]):
                     check_part(part, self.shape)
             edit = Edit(self, held, fresh)
             self._publish(fresh)
-            yield edit
-            edit.save()
+            self._is_ours = True
+            try:
+                yield edit
+                edit.save()
+            finally:
+                self._is_ours = False
 
     def _publish(self, sound: Records[R]) -> None:
         """Take over records that are known to be wholly readable."""

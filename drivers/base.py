@@ -105,6 +105,14 @@ class Driver(Protocol):
     def force_mask(self) -> int | None:
         """The mode that all unpacked files get, theirs going to an attribute; None for theirs."""
 
+    def check_id(self, layer_id: str) -> None:
+        """
+        Make sure that a layer can have this ID.
+
+        Raises:
+            DriverError: Its directory would be the driver's own, or somewhere else.
+        """
+
     def exists(self, layer_id: str) -> bool:
         """Whether the driver has a directory for this layer, in an additional store perhaps."""
 
@@ -179,7 +187,11 @@ class Driver(Protocol):
         """
 
     def remove(self, layer_id: str) -> None:
-        """Unmount whatever is mounted below the layer and delete it. Not there: no error."""
+        """
+        Unmount whatever is mounted below the layer and delete it. Not there: no error.
+
+        What no layer can be called (`check_id`) is not there.
+        """
 
     def mount(self, layer_id: str, options: MountOptions) -> str:
         """

@@ -37,7 +37,10 @@ _QUICK: Final = frozenset({"creating", "data", "examining", "listing", "names"})
 
 def main() -> int:
     """Run the command line in `sys.argv` and return the exit status; raises KeyboardInterrupt."""
-    _occupy_standard_fds()
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from holdfs.core import standardfds
+
+        standardfds.occupy()
     try:
         status = run(sys.argv[1:])
         output.flush()
@@ -108,8 +111,12 @@ def _run_command(command: commands.Command, word: str, words: list[str], setting
     if command.in_namespace or given.flag("unshare"):
         from holdfs.core import userns
 
-        # None: this is the child, and inside.
-        ended = None if userns.is_inside() else userns.enter()
+        try:
+            # None: this is the child, and inside.
+            ended = None if userns.is_inside() else userns.enter()
+        except userns.NamespaceFailed as error:
+            output.err(f"{failure.words(error)}; --unshare=false goes without\n")
+            return FAILED
         if ended is not None:
             return ended
     return _act(command, arguments, settings)
@@ -209,12 +216,3 @@ def _die_of_pipe() -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGPIPE)
     return 128 + signal.SIGPIPE
-
-
-def _occupy_standard_fds() -> None:
-    # Started with one of 0-2 closed, the store's files would get these numbers, and a child
-    # process would write its messages into them.
-    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
-        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass
-        os.close(fd)

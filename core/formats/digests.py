@@ -56,6 +56,12 @@ def digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def is_digest_of(of: str, data: bytes) -> bool:
+    """Whether `of`, a digest that was checked, is that of `data`."""
+    algorithm, _, digits = of.partition(":")
+    return hashlib.new(algorithm, data).hexdigest() == digits
+
+
 def is_manifest(key: str) -> bool:
     """Whether a big-data item of this key counts as a manifest of its image."""
     return key.startswith("manifest")
@@ -73,7 +79,7 @@ def manifest_digest(data: bytes) -> str:
         return digest(data)
     try:
         manifest = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return digest(data)
     if not isinstance(manifest, dict) or manifest.get("schemaVersion") != 1:
         return digest(data)
@@ -86,7 +92,7 @@ def _signed_payload(data: bytes, manifest: dict[str, Any]) -> bytes | None:
     try:
         protected = json.loads(_base64url(manifest["signatures"][0]["protected"]))
         return data[: int(protected["formatLength"])] + _base64url(protected["formatTail"])
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError):
         return None
 
 

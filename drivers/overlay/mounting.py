@@ -20,6 +20,7 @@ from holdfs.drivers.overlay.places import Places
 from holdfs.drivers.overlay.words import choose_words
 from holdfs.drivers.owners import is_contiguous, map_root
 from holdfs.drivers.privatehome import make_private_home
+from holdfs.drivers.removing import umount_if_mounted
 from holdfs.native import mount as sys
 from holdfs.native.light import contextmanager
 
@@ -78,6 +79,10 @@ class OverlayMounts:
             # It maps what is written as well, and takes one range only to be right about that.
             return is_contiguous(uidmap) and is_contiguous(gidmap)
         return self._features.maps_lowers()
+
+    def check_id(self, layer_id: str) -> None:
+        """Make sure that the ID names one directory, and none that the home has for itself."""
+        check_name(layer_id)
 
     def exists(self, layer_id: str) -> bool:
         """Whether there is a directory for this layer, in an additional store perhaps."""
@@ -157,7 +162,7 @@ class OverlayMounts:
         self._refuse_program()
         options = MountOptions(read_only=True)
         words = (*self._words(options), "nodev", "nosuid")
-        home = self._places.home_of(layer_id)
+        home = self._places.home_of(check_name(layer_id))
         plan = mounts.plan_mount(self._places, home, layer_id, words, options)
         self._make_mount(plan, home, target, target, options)
         sys.make_private(target)
@@ -241,8 +246,8 @@ class OverlayMounts:
             mapped = f"{directory}/mapped"
             if os.path.isdir(mapped):  # left by a program that was killed while mounting
                 for name in os.listdir(mapped):
-                    mounts.umount_if_mounted(f"{mapped}/{name}")
-            if mounts.umount_if_mounted(f"{directory}/merged"):
+                    umount_if_mounted(f"{mapped}/{name}")
+            if umount_if_mounted(f"{directory}/merged"):
                 mounts.renew_merged(directory)
 
     def has_native_diff(self) -> bool:

@@ -173,18 +173,6 @@ def forget_volatile(home: str, layer_id: str) -> None:
         os.close(incompat_fd)
 
 
-def umount_if_mounted(path: str) -> bool:
-    """Unmount `path`, and say whether there was a mount."""
-    try:
-        sys.umount(path)
-    except OSError as error:
-        # EINVAL: not mounted, or another program was faster. ENOENT: no directory.
-        if error.errno in (errno.EINVAL, errno.ENOENT):
-            return False
-        raise
-    return True
-
-
 def renew_merged(directory: str) -> None:
     """
     Put a new directory in the place of `merged`.
