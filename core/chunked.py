@@ -32,6 +32,9 @@ LAYER_DATA_KEY: Final = "zstd-chunked-layer-data"
 _LAYER_DATA: Final = b'{"format":0}'
 
 _CHUNK: Final = 1 << 20
+#: The years 1 and 9999 begin and end.
+_FIRST_S: Final = -62135596800
+_LAST_S: Final = 253402300799
 _TYPES: Final = {
     tarfile.DIRTYPE: "dir",
     tarfile.SYMTYPE: "symlink",
@@ -125,7 +128,9 @@ def _table_of_contents(tar_fd: int) -> bytes:
 
 def _entries(archive: tarfile.TarFile) -> Iterator[dict[str, Any]]:
     for member in archive:
-        modified = datetime.fromtimestamp(int(member.mtime // 1), UTC)
+        # File systems know years that a time in JSON can't have.
+        seconds = min(max(int(member.mtime // 1), _FIRST_S), _LAST_S)
+        modified = datetime.fromtimestamp(seconds, UTC)
         entry: dict[str, Any] = {
             "type": _TYPES.get(member.type, "reg"),
             "name": _text(member.name),

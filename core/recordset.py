@@ -13,14 +13,13 @@ Source: spec 6.4, 6.5.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 from holdfs.core.atomic import write_atomic
 from holdfs.core.errors import StoreReadOnly
 from holdfs.core.formats.generic import Generic, R
 from holdfs.core.formats.splicing import spliced
 from holdfs.core.part import row_of, signature_of
 from holdfs.core.reading import Reader, Records
+from holdfs.native.light import contextmanager
 from holdfs.native.scan import scan_members
 
 TYPE_CHECKING = False
@@ -40,8 +39,11 @@ class RecordSet(Reader[R]):
         shape: Shape[R],
         lock: LockFile | LockGroup,
         sources: Sequence[Source],
+        known: Records[R] | None = None,
     ) -> None:
+        """Args as of `Reader`; known: What was read of these very files before."""
         super().__init__(shape, lock, sources)
+        self._current = known
         # Signatures of files that were found wholly readable: a long-lived process checks once.
         self._sound: set[Signature] = set()
 
@@ -63,8 +65,12 @@ class RecordSet(Reader[R]):
                     check_part(part, self.shape)
             edit = Edit(self, held, fresh)
             self._publish(fresh)
-            yield edit
-            edit.save()
+            self._is_ours = True
+            try:
+                yield edit
+                edit.save()
+            finally:
+                self._is_ours = False
 
     def _publish(self, sound: Records[R]) -> None:
         """Take over records that are known to be wholly readable."""

@@ -4,7 +4,7 @@ Relating pristine objects: layer to parent, image to top layer, container to ima
 *Pristine*: nothing was put in the object's layer, and nothing refers to it.
 """
 
-from holdfs.core import bigdata, oci
+from holdfs.core import bigdata
 from holdfs.core.containing import Containing
 from holdfs.core.describing import Describing
 from holdfs.core.errors import InvalidValue, NotPristine, StoreReadOnly
@@ -59,7 +59,7 @@ class Relating(Containing, Describing):
             NotPristine: It has a top layer, or a container was made from it.
         """
         images = self.images.current()
-        if oci.DESCRIBED in images.one(self.full_id("images", images, image)).flags:
+        if bigdata.DESCRIBED in images.one(self.full_id("images", images, image)).flags:
             self.seal_chain(layer)
         with self.layers.lock.writing():
             layer_id = self.full_id("layers", self.layers.current(), layer)
@@ -72,11 +72,11 @@ class Relating(Containing, Describing):
                         "make a new image with mkdir in the layer's images/"
                     )
                 changed = record.replaced(layer=layer_id)
-                if oci.DESCRIBED in record.flags:
+                if bigdata.DESCRIBED in record.flags:
                     directory = edit.records.data_dir(image_id)
                     for key, data in self.description(changed.layer, changed.created):
                         changed = bigdata.write_item(directory, "image", changed, key, data)
-                    flags = {**changed.flags, oci.DESCRIBED: True}
+                    flags = {**changed.flags, bigdata.DESCRIBED: True}
                     changed = changed.replaced(flags=flags)
                 edit.replace(changed)
         return changed

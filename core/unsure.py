@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from holdfs.core.formats.generic import R
     from holdfs.core.part import Cell, Row, Signature, Source
 
-_BAD = (msgspec.DecodeError, UnicodeDecodeError)
-
 
 class _Head(Struct, gc=False, rename=lambda field: field.replace("_", "-")):
     """What columns are made of, of whatever kind: a field its kind lacks is empty."""
@@ -48,7 +46,7 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
     """Return the part that `data` is, with `damage` or `broken` set if it is damaged."""
     try:
         raws = msgspec.json.decode(data, type=list[Raw] | None) or []
-    except _BAD as error:
+    except typed.UNDECODABLE as error:
         damage = StoreDamaged(source.path, reason(error), position=_position(data, error))
         return Part(source, signature, damage=damage, is_sound=False)
     spans: list[int] = []
@@ -61,11 +59,11 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
         spans += (start, end)
         try:
             heads.append(typed.decode_as(raw, _Head))
-        except _BAD as error:
+        except typed.UNDECODABLE as error:
             damage = StoreDamaged(source.path, reason(error), position=start)
             try:
                 named = msgspec.json.decode(raw, type=_Named)
-            except _BAD:
+            except typed.UNDECODABLE:
                 return Part(source, signature, damage=damage, is_sound=False)
             heads.append(_Head(id=named.id))
             broken[named.id] = damage
@@ -109,7 +107,7 @@ def check_part(part: Part, shape: Shape[Any]) -> None:
     for at, raw in enumerate(part.raws):
         try:
             typed.decode(raw, shape)
-        except _BAD as error:
+        except typed.UNDECODABLE as error:
             position = part.spans[2 * at]
             raise StoreDamaged(part.source.path, reason(error), position=position) from None
 
@@ -126,14 +124,17 @@ def decoded(part: Part, shape: Shape[R], at: int) -> R:
         raise part.broken[record_id]
     try:
         return typed.decode(part.raw(at), shape)
-    except _BAD as error:
+    except typed.UNDECODABLE as error:
         raise StoreDamaged(part.source.path, f"record {record_id}: {reason(error)}") from None
 
 
 def reason(error: Exception) -> str:
-    """Return what msgspec says, in lower case and without the place."""
+    """Return what msgspec says, as the middle of a sentence and without the place."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     text = re.sub(r" \(byte \d+\)$", "", str(error))
-    return text[:1].lower() + text[1:]
+    text = re.sub(r"`str` matching regex '.*'", "a time as in RFC 3339", text)
+    return text if text.startswith("JSON") else text[:1].lower() + text[1:]
 
 
 def _position(data: bytes, error: Exception) -> int:

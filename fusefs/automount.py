@@ -31,7 +31,7 @@ from holdfs.drivers.base import DriverError
 from holdfs.fusefs.cover import Cover
 from holdfs.fusefs.rundir import RunDirectory, clear_left_behind
 from holdfs.native import mount
-from holdfs.native.mount import Expiry
+from holdfs.native.expiring import Expiry, umount_expire
 
 log = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ class Automount:
     def _unmount_path_if_idle(self, slot: _Slot) -> Expiry:
         try:
             if slot.is_view:
-                return mount.umount_expire(slot.path)
+                return umount_expire(slot.path)
             return self._store.unmount_if_idle(slot.layer_id)
         except NotKnown:
             return Expiry.UNMOUNTED  # the layer was deleted, its mount and count with it

@@ -47,7 +47,7 @@ options for -o:
   log=FILE           append a log;  log=journal  to the journal or syslog (-f: stderr)
   debug              log each request
   graph=, run=, storage-driver=, storage-opt=   as the options of that name, for fstab
-  and what libfuse and the kernel take (fsname=, max_read=, nodev, noexec, auto_unmount, ...)
+  and what libfuse and the kernel take (fsname=, subtype=, nodev, noexec, auto_unmount, ...)
 
 `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT` ends it.
 
@@ -76,6 +76,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says and return the exit status."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from holdfs.core import standardfds
+
+        standardfds.occupy()
     try:
         command = parse_command_line(sys.argv[1:] if argv is None else argv)
     except (UsageError, OptionError) as error:

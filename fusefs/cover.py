@@ -11,6 +11,7 @@ a program has made of where it is (realpath, getcwd) is right in either place.
 import os
 
 from holdfs.native import mount
+from holdfs.native.expiring import Expiry, umount_expire
 
 
 class Cover:
@@ -49,9 +50,9 @@ class Cover:
             raise
         return place
 
-    def unbind_if_idle(self, place: str) -> mount.Expiry:
+    def unbind_if_idle(self, place: str) -> Expiry:
         """Undo `bind` if nobody is there; two calls, as `umount_expire`."""
-        outcome = mount.umount_expire(place)
-        if outcome is mount.Expiry.UNMOUNTED:
+        outcome = umount_expire(place)
+        if outcome is Expiry.UNMOUNTED:
             os.rmdir(place)
         return outcome

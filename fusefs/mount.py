@@ -14,6 +14,7 @@ From `pyfuse3.init` on, this process must not touch its own mount point: it woul
 import errno
 import logging
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
@@ -33,11 +34,14 @@ from holdfs.fusefs.operations import Operations
 from holdfs.fusefs.outside import Outside
 from holdfs.fusefs.settings import Choice, Settings, fsname_option
 from holdfs.fusefs.starting import check, log_options, options_of
+from holdfs.native import memory
 
 log = logging.getLogger(__name__)
 
 #: How many requests may be waited for at once; pyfuse3's own figure.
 _TASKS: Final = 99
+#: The files of records are of this size and more, and are replaced at every change of the store.
+_LARGE: Final = 256 << 10
 #: After a failed look at the store (no descriptors, no memory) we look again.
 _RETRY_S: Final = 1.0
 
@@ -53,8 +57,10 @@ def run(choice: Choice, ready: Readiness, outside: Outside | None = None) -> Non
     Raises:
         MountError, StoreError, DriverError, OSError: It could not be mounted; nothing is left.
     """
+    memory.return_blocks(_LARGE)
     settings = choice.settings
     options = check(choice) if outside is None else options_of(choice)
+    _allow_descriptors()
     with ExitStack() as stack:
         store = Store.open(options, lock_timeout_s=settings.lock_timeout_s)
         watch = stack.enter_context(_open_watch(store, is_optional=settings.strict))
@@ -69,6 +75,12 @@ def run(choice: Choice, ready: Readiness, outside: Outside | None = None) -> Non
             log_options(settings)
         trio.run(_serve, operations, watch, automount, ready, early, outside)
         log.info("unmounted")
+
+
+def _allow_descriptors() -> None:
+    """Let as many files be open as the system lets us: each that somebody reads may be one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(

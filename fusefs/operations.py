@@ -371,17 +371,17 @@ class Operations(pyfuse3.Operations):
         node = self._session.directory(ino)
         node.check(view)
         names = await self._session.names(node, view)
-        return self._session.directories.add(OpenDirectory(node, view, names))
+        return self._session.directories.add(OpenDirectory(node, names))
 
     @answered("readdir")
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         opened = self._session.directories.get(fh)
+        view = await self._session.view()
         if start_id == 0 and opened.has_begun:
             # rewinddir: what is there now.
-            opened.view = await self._session.view()
-            opened.names = await self._session.names(opened.node, opened.view)
+            opened.names = await self._session.names(opened.node, view)
         opened.has_begun = True
-        node, view, names = opened.node, opened.view, opened.names
+        node, names = opened.node, opened.names
         for offset, dots in enumerate((node, node.parent)):
             # The kernel does not count these two as looked up.
             if offset >= start_id:
@@ -389,20 +389,14 @@ class Operations(pyfuse3.Operations):
                 if not pyfuse3.readdir_reply(token, b"." * (offset + 1), reply, offset + 1):
                     return
         first = max(start_id - 2, 0)
-        # Those of the whole directory or none.
-        for kept in self._session.ready_entries(opened)[first:]:
-            if not pyfuse3.readdir_reply(token, kept.name, kept.reply, first + 3):
-                return
-            self._session.inodes.enter(kept.node)
-            first += 1
         while first < len(names):
-            for found in await self._session.entries_from(opened, first):
+            for found in await self._session.entries_from(opened, view, first):
                 if found is not None:
+                    entry, reply = found
                     name = listed_name(node, names[first])
-                    reply = self._session.fill(*found, view)
                     if not pyfuse3.readdir_reply(token, name, reply, first + 3):
                         return
-                    self._session.inodes.enter(found[0])
+                    self._session.inodes.enter(entry)
                 first += 1
 
     @answered("releasedir")

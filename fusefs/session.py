@@ -23,7 +23,7 @@ from holdfs.fusefs.deadlines import Deadlines
 from holdfs.fusefs.errnos import errno_of, is_foreseen, is_refusal, reason_of
 from holdfs.fusefs.handles import Handles, OpenDirectory
 from holdfs.fusefs.inodes import Inodes
-from holdfs.fusefs.replies import Entry, Kept, Listings
+from holdfs.fusefs.replies import Kept, Listings
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.content import ContentDir
 from holdfs.fusefs.tree.handles import Reader, Writer
@@ -72,7 +72,7 @@ class Session:
         self.pollers: dict[int, Callable[[], None]] = {}
         self._attributes = Attributes(settings)
         self._kept = Kept()
-        self._listings = Listings(self._attributes)
+        self._listings = Listings()
         # Apart, since work that waits for a lock must not take the threads of work that does not.
         self._store_threads = trio.CapacityLimiter(8)
         self._load_thread = trio.CapacityLimiter(1)
@@ -258,42 +258,6 @@ class Session:
             return await self.of_node(directory, directory.lookup, view, name)
         return directory.lookup(view, name)
 
-    async def entries(
-        self, directory: Directory, view: View, names: Sequence[str]
-    ) -> Sequence[tuple[Node, Stat] | None]:
-        """
-        Return each of these entries with its attributes; None for one that is not there.
-
-        Content is read in one go. Elsewhere an entry whose attributes can't be read is there all
-        the same.
-        """
-        if isinstance(directory, ContentDir):
-            return await self.of_node(directory, directory.entries, view, names)
-        found: list[tuple[Node, Stat] | None] = []
-        for name in names:
-            node = await self.find(directory, view, name)
-            found.append(None)
-            if node is None:
-                continue  # hidden since opendir
-            try:
-                found[-1] = node, await self.stat(node, view)
-            except FileNotFoundError:
-                continue
-            except (StoreDamaged, OSError):
-                found[-1] = node, UNREADABLE
-        return found
-
-    async def entries_from(
-        self, opened: OpenDirectory, first: int
-    ) -> Sequence[tuple[Node, Stat] | None]:
-        """Return some entries of an open directory from this position on, as `entries` does."""
-        if not opened.ahead_from <= first < opened.ahead_from + len(opened.ahead):
-            count = _AHEAD if opened.node.is_content else 1
-            names = opened.names[first : first + count]
-            opened.ahead = await self.entries(opened.node, opened.view, names)
-            opened.ahead_from = first
-        return opened.ahead[first - opened.ahead_from :]
-
     async def names(self, directory: Directory, view: View) -> Sequence[str]:
         """Return what a listing of the directory shows."""
         if directory.slow_lookup:
@@ -334,9 +298,9 @@ class Session:
 
     async def look_up(self, directory: Directory, view: View, name: str) -> Reply:
         """Return the reply for an entry of a directory; FileNotFoundError if there is none."""
-        if not directory.is_content:
+        if not isinstance(directory, ContentDir):
             return await self.enter(await self.find(directory, view, name), view, "")
-        (found,) = await self.entries(directory, view, [name])
+        (found,) = await self.of_node(directory, directory.entries, view, [name])
         if found is None:
             raise gone("")
         self.inodes.enter(found[0])
@@ -350,11 +314,53 @@ class Session:
         self.inodes.enter(node)
         return self.fill(node, stat, view)
 
-    def ready_entries(self, opened: OpenDirectory) -> Sequence[Entry]:
-        """Return all entries of an open directory with their replies, or none if not kept."""
-        if opened.view is not self.tree.view:
-            return ()
-        return self._listings.entries(opened.node, opened.view)
+    async def entry(self, directory: Directory, view: View, name: str) -> tuple[Node, Reply] | None:
+        """Return what is listed under a name, with the reply; None if it has gone meanwhile."""
+        is_current = view is self.tree.view
+        reply = self._listings.reply(directory, view, name) if is_current else None
+        if reply is not None and (known := self.inodes.find(reply.st_ino)) is not None:
+            return known, reply
+        try:
+            node = await self.find(directory, view, name)
+            if node is None:
+                return None
+            if reply is not None:
+                return node, reply
+            stat = await self._listed_stat(node, view)
+        except FileNotFoundError:
+            return None
+        reply = self.fill(node, stat, view)
+        if view is self.tree.view:
+            self._listings.keep(directory, view, node, reply)
+        return node, reply
+
+    async def entries_from(
+        self, opened: OpenDirectory, view: View, first: int
+    ) -> Sequence[tuple[Node, Reply] | None]:
+        """
+        Return some of what an open directory lists, from this position on, each with its reply.
+
+        None for what has gone meanwhile. Content is read so many entries in one go.
+        """
+        node = opened.node
+        if not isinstance(node, ContentDir):
+            return (await self.entry(node, view, opened.names[first]),)
+        if not opened.ahead_from <= first < opened.ahead_from + len(opened.ahead):
+            names = opened.names[first : first + _AHEAD]
+            opened.ahead = await self.of_node(node, node.entries, view, names)
+            opened.ahead_from = first
+        return [
+            found and (found[0], self.fill(*found, view))
+            for found in opened.ahead[first - opened.ahead_from :]
+        ]
+
+    async def _listed_stat(self, node: Node, view: View) -> Stat:
+        try:
+            return await self.stat(node, view)
+        except FileNotFoundError:
+            raise
+        except (StoreDamaged, OSError):
+            return UNREADABLE
 
     def show_elsewhere(self, directory: Directory, name: str) -> None:
         """Let the kernel forget an entry of an object that was hidden, under its other aliases."""

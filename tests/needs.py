@@ -179,6 +179,11 @@ def _tool(name: str, *args: str) -> Callable[[], str | None]:
     return probe
 
 
+def _bash_completion() -> str | None:
+    path = "/usr/share/bash-completion/bash_completion"
+    return None if os.path.exists(path) else "bash-completion is not installed"
+
+
 def _installed(name: str) -> Callable[[], str | None]:
     """For a program that does nothing without a screen, not even show its version."""
     return lambda: None if shutil.which(name) else f"{name} is not installed"
@@ -225,11 +230,13 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "debootstrap": _tool("debootstrap", "--version"),
     "vim": _tool("vim", "--version"),
     "nano": _tool("nano", "--version"),
+    "bash-completion": _bash_completion,
     "rsync": _tool("rsync", "--version"),
     "mc": _tool("mc", "--version"),
     "gio": _tool("gio", "version"),
     "xvfb": _tool("Xvfb", "-help"),
     "xdotool": _installed("xdotool"),
+    "xclip": _tool("xclip", "-version"),
     "openbox": _tool("openbox", "--version"),
     "import": _tool("import", "-version"),
     "thunar": _installed("thunar"),

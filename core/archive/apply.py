@@ -13,7 +13,7 @@ import os
 from holdfs.core.archive.interrupt import interrupt_fd
 from holdfs.core.errors import DamagedStream, InvalidDigest
 from holdfs.core.formats import idmap
-from holdfs.drivers.base import WhiteoutStyle
+from holdfs.drivers.whiteouts import WhiteoutStyle
 from holdfs.native.about import about
 from holdfs.native.untar import IdRange, UntarError, UntarOptions, Whiteouts
 from holdfs.native.untar import untar as native_untar

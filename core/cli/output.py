@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import TextIO, TypeAlias
 
-    from holdfs.core.formats.values import Value
+    from holdfs.native.values import Value
 
     Json: TypeAlias = "str | int | bool | Value | Sequence[Json] | dict[str, Json]"
 

@@ -1,5 +1,5 @@
 """
-Generic classes and data classes without typing, whose import takes longer than a short command.
+Generic classes without typing, whose import takes longer than a short command.
 
 A type checker sees the real ones; at run time the parameter of a class says nothing.
 """
@@ -10,7 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Generic as Generic
     from typing import TypeVar
-    from typing import dataclass_transform as dataclass_transform
 
     from holdfs.core.formats.records import Record
 
@@ -25,7 +24,3 @@ else:
 
         def __class_getitem__(cls, parameter):
             return cls
-
-    def dataclass_transform(**_):
-        """Return what leaves a class as it is."""
-        return lambda cls: cls

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfs.core.formats.values import Value
+from holdfs.native.values import Value
 
 _ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x20), *map(ord, "<>&\u2028\u2029"))}
 _ESCAPES.update({ord(char): "\\" + char for char in '"\\'})

@@ -21,7 +21,7 @@ from holdfs.core.formats.gojson import json_value
 from holdfs.core.formats.shapes import CONTAINERS, IMAGES, LAYERS
 from holdfs.core.formats.splicing import spliced
 from holdfs.core.formats.times import ZERO
-from holdfs.core.formats.values import Value
+from holdfs.native.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

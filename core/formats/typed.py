@@ -6,7 +6,7 @@ The types are made of the shapes' table, so what counts as a record is said once
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: The form is checked by msgspec's own C loop while it decodes.
 Created = Annotated[str, Meta(pattern=times.PATTERN)]
+
+#: What decoding raises for bytes that are no JSON, not of the wanted shape, or nested without end.
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
 
@@ -70,7 +73,7 @@ def decode(raw: bytes | Raw, shape: Shape[R]) -> R:
     Return the record that `raw` holds.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError: It is no JSON, or not of this kind.
+        UNDECODABLE: It is no JSON, or not of this kind.
     """
     values = msgspec.structs.asdict(decode_as(raw, _struct_of(shape)))
     for key, kind in shape.keys.items():

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = ".files"
 
+#: The largest file that is read when it is opened.
+_SMALL: Final = 32 << 10
 #: What open(2) is to do with the content of an image: wait for nobody, become nobody's terminal.
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
 _LOOK: Final = os.O_PATH | os.O_NOFOLLOW
@@ -307,8 +309,9 @@ class ContentFile(Content, File):
         with self.top.opened_top(view) as top_fd:
             fd = open_inside(top_fd, self.inner_path(), _READ)
         try:
-            self._check_same(os.fstat(fd))
-            return ContentReader(self, fd, is_fixed=self.top.is_fixed(view))
+            found = os.fstat(fd)
+            self._check_same(found)
+            return ContentReader(self, fd, found.st_size, is_fixed=self.top.is_fixed(view))
         except BaseException:
             os.close(fd)
             raise
@@ -324,19 +327,31 @@ class ContentReader:
     """
     Reads a file of the content; by its descriptor it keeps the tree that it is in.
 
+    A small one is read at once, in the thread that has opened it: most are read once and whole, and
+    a thread for that would take as long as all the rest.
+
     Attributes:
         is_fixed: The kernel may keep what was read for the next who opens the file.
     """
 
-    slow_read = True
-
-    def __init__(self, node: File, fd: int, *, is_fixed: bool) -> None:
+    def __init__(self, node: File, fd: int, size: int, *, is_fixed: bool) -> None:
         self.node = node
         self.is_fixed = is_fixed
         self._fd = fd
+        self._whole = os.pread(fd, size, 0) if is_fixed and size <= _SMALL else None
+
+    @property
+    def slow_read(self) -> bool:
+        """Whether the next read takes a thread."""
+        return self._whole is None
 
     def read(self, view: "View", off: int, size: int) -> bytes:
-        return os.pread(self._fd, size, off)
+        whole = self._whole
+        if whole is None:
+            return os.pread(self._fd, size, off)
+        if off + size >= len(whole):
+            self._whole = None  # now the kernel has it
+        return whole[off : off + size]
 
     def close(self) -> None:
         os.close(self._fd)

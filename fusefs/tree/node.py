@@ -226,8 +226,6 @@ class Directory(Node):
 
     __slots__ = ()
 
-    #: The names in it, what they stand for and the attributes of that follow from the view alone.
-    follows_view: ClassVar[bool] = False
     #: `names` and `lookup` read the disk.
     slow_lookup: ClassVar[bool] = False
 

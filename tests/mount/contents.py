@@ -105,7 +105,7 @@ def hide(scene: Scene, layer: str) -> None:
 Line = tuple[object, ...]
 
 
-def census(top: str | Path, *, is_served: bool = False) -> dict[bytes, Line]:
+def census(top: str | Path) -> dict[bytes, Line]:
     """
     Return what stat, readlink and the extended attributes say of each path below `top`.
 

@@ -10,7 +10,7 @@ Frozen values, as frozen data classes are, without what importing and making tho
 
 from __future__ import annotations
 
-from holdfs.core.formats.generic import dataclass_transform
+from holdfs.native.light import dataclass_transform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

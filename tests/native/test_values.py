@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from holdfs.core.formats.values import Value
+from holdfs.native.values import Value
 
 
 class Point(Value):
