@@ -13,6 +13,7 @@ LOOK
   cat images/NAME/config                  NAME, an ID, or the first 8 digits of one; a / in a name
                                           is written %2F: images/docker.io%2Flibrary%2Fbusybox:1
   cat images/NAME/rootfs/etc/os-release   rootfs is mounted when you follow it
+  cat images/NAME/files/etc/os-release    the same read-only, with links kept inside (-o files)
   ls -lt images                           newest first
   ls images/dangling layers/dangling      what nobody uses
   ls layers/by-digest/sha256:…            layers of one diff
