@@ -52,6 +52,9 @@ options for -o:
   and what libfuse and the kernel take (fsname=, subtype=, nodev, noexec, auto_unmount, ...)
 
 `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT` ends it.
+
+An ordinary user mounts his own store, with newuidmap (Debian: uidmap), podman or buildah to make a
+user namespace: `files` beside rootfs shows all content as his.
 """
 
 

@@ -48,5 +48,7 @@ GOOD TO KNOW
   Links run both ways, as in /sys: tools that follow them (find -L, grep -R, cp -L, zip -r without
   -y) go round in circles and mount every rootfs. grep -r, find, tar, cp -a, rsync -a do not,
   but all that read files read each diff.tar: --exclude=diff.tar.
+  In the mount of an ordinary user files shows all content as his own, read-only; rootfs is the
+  kernel's, with sub-IDs. The top of a new layer: chmod u+w layers/app/rootfs/ before you fill it.
   What you unlink in an object's directory is hidden for ten seconds, no more; rmdir deletes.
 """
