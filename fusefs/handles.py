@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from holdfs.fusefs.tree.handles import Reader, ScratchHandle, Writer
-from holdfs.fusefs.tree.node import Directory
+from holdfs.fusefs.tree.node import Directory, Node, Stat
 
 T = TypeVar("T")
 
@@ -20,11 +20,14 @@ class OpenDirectory:
 
     Attributes:
         has_begun: Something was read from it; from the start again means rewinddir.
+        ahead: Entries that were read together, from position `ahead_from` on.
     """
 
     node: Directory
     names: Sequence[str]
     has_begun: bool = False
+    ahead: Sequence[tuple[Node, Stat] | None] = ()
+    ahead_from: int = 0
 
 
 class Handles(Generic[T]):

@@ -14,12 +14,14 @@ from holdfs.fusefs.tree import making
 from holdfs.fusefs.tree.byname import NameDir
 from holdfs.fusefs.tree.deleting import plan_delete
 from holdfs.fusefs.tree.encoding import BadSpelling, decode, encode, entry_name
+from holdfs.fusefs.tree.handles import Writer
 from holdfs.fusefs.tree.links import ObjectLink
 from holdfs.fusefs.tree.lookup import check_new_name, find_alias
 from holdfs.fusefs.tree.node import (
     DIRECTORY_MODE,
     KINDS,
     Directory,
+    File,
     Kind,
     MakingStep,
     Node,
@@ -93,6 +95,16 @@ class Collection(Directory):
         if not isinstance(found, ObjectDir):
             raise refusal(errno.EPERM, f"{name!r} is always there")
         return plan_delete(view, self.kind, found.object_id)
+
+    def create(self, view: View, name: str, *, append: bool) -> tuple[File, Writer]:
+        raise refusal(errno.EPERM, "no file can be made here; mkdir makes an object")
+
+    def rename(
+        self, view: View, name: str, new_parent: Directory, new_name: str, *, replace: bool
+    ) -> Plan | None:
+        raise refusal(
+            errno.EPERM, f"an object stays what it is; names are moved in {self.kind}/by-name"
+        )
 
 
 def object_entry(object_id: str) -> str:

@@ -9,7 +9,6 @@ import errno
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from holdfs.core.comparing import Changes, SetChanges, compare
@@ -58,6 +57,7 @@ class View:
         # Not the subject itself, which names its view: what goes in a circle stays until the
         # garbage collector looks at all there is, and a view holds the whole store.
         self._last: tuple[Kind, str, Any] | None = None
+        self._names: dict[Kind, NameIndex] = {}
 
     @classmethod
     def first(cls, tree: "Tree", snapshot: Snapshot) -> "View":
@@ -96,6 +96,10 @@ class View:
                 stamps.pop(object_id, None)
                 stamps.pop(_mounted(object_id), None)
         view = View(self.tree, snapshot, self._base_ns, stamps, name_stamps)
+        for kind, index in dict(self._names).items():
+            if not view.records(kind).damage:
+                by_name = view.records(kind).by_name
+                view._names[kind] = index.follow(by_name, names.get(kind, frozenset()))
         return view, News(self, view, changes, frozenset(touched), names)
 
     @property
@@ -165,10 +169,6 @@ class View:
     def listing_ns(self, kind: Kind) -> int:
         """Return when one of the kind last came, went or changed."""
         return self.records(kind).changed_ns or self.started_ns
-
-    @cached_property
-    def _names(self) -> dict[Kind, NameIndex]:
-        return {}
 
     def names(self, kind: Kind) -> NameIndex:
         """Return the names of one kind as nested directories."""
