@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from holdfs.core.errors import NotKnown
 from holdfs.core.formats import idmap
 from holdfs.core.formats.records import Layer
 from holdfs.core.sets import Sets
-from holdfs.drivers.base import WhiteoutStyle
+from holdfs.drivers.whiteouts import WhiteoutStyle
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdfs.native.tarout import OutProgress, Segments, Written
     from holdfs.native.treediff import Change, DiffOf
     from holdfs.native.untar import Compression, IdRange
@@ -105,7 +107,7 @@ class Diffing(Sets):
             directory_fds = self._open_all(stack, self.driver.lookup_dirs(layer.id))
             return Segments.from_split(split_fd, directory_fds, spill_fd)
 
-    def changes(self, to: str, *, from_: str = "") -> tuple[Change, ...]:
+    def changes(self, to: str, *, from_: str = "") -> Iterator[Change]:
         """Return what a layer changes, sorted by path; `from_` as for `write_diff`."""
         from holdfs.native.treediff import changes
 

@@ -14,16 +14,17 @@ Source: spec 7.1, 7.4, 10.2.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from holdfs.core.creating import Creating
 from holdfs.core.errors import DamagedStream, LayerHasChildren, StoreReadOnly
 from holdfs.core.formats.records import Layer
 from holdfs.core.idmapping import INHERITED, MapRequest, maps_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from holdfs.core.archive.staging import Staging
     from holdfs.native.untar import Progress, Unpacked
 
@@ -124,11 +125,13 @@ class Filling(Creating):
                     _check_end(staged)
             else:
                 source_fd = place.spooled(source_fd)
+                # Not 0 where the caller's file was read from before.
+                begin = os.lseek(source_fd, 0, os.SEEK_CUR)
                 with staging(root or self.graph_root) as trial:
                     tried = read_through(source_fd, trial)
                     if whole:
                         _check_end(tried)
-                os.lseek(source_fd, 0, os.SEEK_SET)
+                os.lseek(source_fd, begin, os.SEEK_SET)
             with self.layers.edit() as edit:
                 layer_id = self._fillable(layer_id, unused=unused)
                 layer = edit.records.one(layer_id)

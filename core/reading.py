@@ -13,6 +13,7 @@ only looks is done before msgspec would be loaded.
 from __future__ import annotations
 
 from _thread import allocate_lock
+from itertools import chain
 
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.generic import Generic, R
@@ -80,7 +81,11 @@ class Records(Generic[R]):
         self._by_name: dict[str, str] | None = None
         self._name_count = -1
         self._sorted: list[str] | None = None
-        self._ids: tuple[str, ...] | None = None
+        #: What is wrong with a file of this kind as a whole.
+        self.damage = next((part.damage for part in self.parts if part.damage is not None), None)
+        self._cells: dict[str, Sequence[Cell]] = {}
+        #: Full IDs in file order, each once.
+        self.ids: Sequence[str] = tuple(self._places)
         if known is not None:
             self._take_over(known)
 
@@ -115,7 +120,7 @@ class Records(Generic[R]):
     def _take_over(self, known: Records[R]) -> None:
         """Make the indexes that `known` has, where it takes only a few changes to them."""
         if self._places is known._places:
-            self._sorted, self._ids = known._sorted, known._ids
+            self._sorted, self.ids = known._sorted, known.ids
         by_name = known._by_name
         # Only where no two have one name: else it is for the whole to say who has it now.
         if by_name is None or known.count_names() != len(by_name):
@@ -152,18 +157,6 @@ class Records(Generic[R]):
     def __contains__(self, record_id: object) -> bool:
         return record_id in self._places
 
-    @property
-    def ids(self) -> Sequence[str]:
-        """Full IDs in file order, each once."""
-        if self._ids is None:
-            self._ids = tuple(self._places)
-        return self._ids
-
-    @property
-    def damage(self) -> StoreDamaged | None:
-        """What is wrong with a file of this kind as a whole."""
-        return next((part.damage for part in self.parts if part.damage is not None), None)
-
     def check(self) -> None:
         """Raise StoreDamaged if any record can't be told, as before a check of who uses what."""
         if self.damage is not None:
@@ -193,9 +186,13 @@ class Records(Generic[R]):
         """
         if record_id not in self._places:
             return None
+        part, at = self.place(record_id)
+        if part.is_sound:
+            from holdfs.core.formats.records import decode_sound
+
+            return decode_sound(part.raw(at), self.shape)
         from holdfs.core.unsure import decoded
 
-        part, at = self.place(record_id)
         return decoded(part, self.shape, at)
 
     def one(self, record_id: str) -> R:
@@ -240,14 +237,26 @@ class Records(Generic[R]):
 
     def column(self, key: str) -> Iterator[tuple[str, Cell]]:
         """Yield the ID of each record and its cell of this column, in file order."""
-        if len(self.parts) == 1 and len(self._places) == len(self.parts[0]):
-            part = self.parts[0]
-            return zip(part.ids, part.columns.get(key, ()), strict=True)
-        return (
-            (record_id, part.columns[key][at])
-            for record_id in self._places
-            for part, at in (self.place(record_id),)
-        )
+        return zip(self.ids, self.cells_of(key), strict=True)
+
+    def cells_of(self, key: str) -> Sequence[Cell]:
+        """Return the cell of each of `ids` in turn, the same object every time."""
+        cells = self._cells.get(key)
+        if cells is None:
+            cells = self._cells[key] = self._joined(key)
+        return cells
+
+    def _joined(self, key: str) -> Sequence[Cell]:
+        parts = [part for part in self.parts if len(part)]
+        if len(self._places) < sum(map(len, parts)):  # some are there twice
+            return [
+                part.columns[key][at]
+                for record_id in self._places
+                for part, at in (self.place(record_id),)
+            ]
+        if len(parts) == 1:
+            return parts[0].columns.get(key, ())
+        return list(chain.from_iterable(part.columns[key] for part in parts))
 
     def cell(self, record_id: str, key: str) -> Cell:
         """Return one record's cell. KeyError for an ID or a column that is not there."""
@@ -384,16 +393,22 @@ class Reader(Generic[R]):
         # Whether an edit of this process holds the lock: then nobody else writes.
         self._is_ours = False
 
+    @property
+    def known(self) -> Records[R] | None:
+        """The records as they were last read, None if they never were."""
+        return self._current
+
     def current(self) -> Records[R]:
         """
         Return the records as they are on disk now: the object of last time unless one changed.
 
         Takes no lock of the store. Costs a stat a file and a 64-byte read. During an edit of this
-        process they are those of its last save, and nothing is looked at: who is woken by the
-        token that was just written would read the old file once more, and be in the way.
+        process they are those of its last save, which is waited for, and nothing is looked at: who
+        is woken by the token that was just written would read the old file once more.
         """
-        if self._is_ours and (current := self._current) is not None:
-            return current
+        with self._mutex:
+            if self._is_ours and self._current is not None:
+                return self._current
         # The token first: should a writer come in between, the next look finds it changed.
         token = self.lock.token()
         signature = (token, tuple(stat_signature(source.path) for source in self.sources))

@@ -5,14 +5,18 @@ be read anywhere.
 Rules: spec/store-format.md 4.3.
 """
 
+from __future__ import annotations
+
 import errno
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 from holdfs.native._tar import ffi, lib
 from holdfs.native.untar import Compression
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
@@ -21,21 +25,20 @@ class TarOutError(OSError):
     """A tar could not be made. EBADMSG: a file is not what it was, or the tar-split is damaged."""
 
 
-class Written(NamedTuple):
-    """What went out."""
+class Written:
+    """What went out: bytes of the tar, and those that were written, which may be compressed."""
 
-    #: Of the tar.
-    size: int
-    #: Of what was written: less, if it was compressed.
-    written: int
+    def __init__(self, size: int, written: int) -> None:
+        self.size = size
+        self.written = written
 
 
-@dataclass(slots=True)
 class OutProgress:
     """How far running calls have come, one after the other; to be looked at from another thread."""
 
-    _result: Any = field(default=None, repr=False)
-    _earlier_size: int = 0
+    def __init__(self) -> None:
+        self._result: Any = None
+        self._earlier_size = 0
 
     def follow(self, result: Any) -> None:
         """Look at a call that is about to fill this struct."""
@@ -45,7 +48,8 @@ class OutProgress:
     @property
     def size(self) -> int:
         """Bytes of the tars so far, before they are compressed."""
-        return self._earlier_size + (self._result.size if self._result else 0)
+        size: int = self._result.size if self._result else 0
+        return self._earlier_size + size
 
 
 def tar_from_split(
@@ -95,9 +99,7 @@ class Segments:
         self.size: int = lib.hold_segments_size(pointer)
 
     @classmethod
-    def from_split(
-        cls, tar_split_fd: int, directory_fds: Sequence[int], spill_fd: int
-    ) -> "Segments":
+    def from_split(cls, tar_split_fd: int, directory_fds: Sequence[int], spill_fd: int) -> Segments:
         """
         List the tar that a tar-split describes.
 
@@ -132,7 +134,7 @@ class Segments:
         pointer, self._pointer = self._pointer, ffi.NULL
         lib.hold_segments_free(pointer)
 
-    def __enter__(self) -> "Segments":
+    def __enter__(self) -> Segments:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,13 +5,19 @@ one pass.
 Rules: spec/store-format.md 4, 8.6, 9, 10.2.
 """
 
+from __future__ import annotations
+
 import enum
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 from holdfs.native._tar import ffi, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+# No dataclasses: what they import takes as long as unpacking a small layer.
 
 
 class Whiteouts(enum.IntEnum):
@@ -37,52 +43,79 @@ class Compression(enum.IntEnum):
     ZSTD = 4
 
 
-class IdRange(NamedTuple):
+class IdRange:
     """`size` IDs from `container` on are `host` and following on disk."""
 
-    container: int
-    host: int
-    size: int
+    __slots__ = ("container", "host", "size")
+
+    def __init__(self, container: int, host: int, size: int) -> None:
+        self.container = container
+        self.host = host
+        self.size = size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UntarOptions:
-    """How members become files."""
+    """
+    How members become files.
 
-    whiteouts: Whiteouts = Whiteouts.OVERLAY
-    uid_map: Sequence[IdRange] = ()
-    gid_map: Sequence[IdRange] = ()
-    #: In a user namespace: devices are skipped, and attributes that we may not set.
-    in_userns: bool = False
-    ignore_chown_errors: bool = False
-    #: The mode of all that is made, real values go to user.containers.override_stat.
-    force_mask: int | None = None
-    #: Mode and owner (on disk) of directories that no member describes.
-    parent_mode: int = 0o755
-    parent_owner: tuple[int, int] = (0, 0)
-    #: Threads that write files: 1, 2, or 0 for two.
-    writers: int = 0
+    Args:
+        in_userns: In a user namespace: devices are skipped, and attributes that we may not set.
+        force_mask: The mode of all that is made; real values go to user.containers.override_stat.
+        parent_mode, parent_owner: Of directories that no member describes; the owner on disk.
+        writers: Threads that write files: 1, 2, or 0 for two.
+    """
+
+    def __init__(
+        self,
+        *,
+        whiteouts: Whiteouts = Whiteouts.OVERLAY,
+        uid_map: Sequence[IdRange] = (),
+        gid_map: Sequence[IdRange] = (),
+        in_userns: bool = False,
+        ignore_chown_errors: bool = False,
+        force_mask: int | None = None,
+        parent_mode: int = 0o755,
+        parent_owner: tuple[int, int] = (0, 0),
+        writers: int = 0,
+    ) -> None:
+        self.uid_map = uid_map
+        self.gid_map = gid_map
+        #: As in the C struct.
+        self.fields = {
+            "whiteouts": whiteouts,
+            "writers": writers,
+            "in_userns": in_userns,
+            "ignore_chown_errors": ignore_chown_errors,
+            "force_mask": -1 if force_mask is None else force_mask,
+            "parent_mode": parent_mode,
+            "parent_uid": parent_owner[0],
+            "parent_gid": parent_owner[1],
+        }
 
 
-@dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What a stream was."""
+    """
+    What a stream was.
 
-    compression: Compression
-    #: Of the stream as it was read.
-    compressed_sha256: str
-    compressed_size: int
-    #: Of the tar, whatever follows its end included.
-    sha256: str
-    size: int
-    #: Members, and the sum of the sizes in their headers.
-    entries: int
-    payload_size: int
-    #: The archive's end is marked. Without it too the Go tools take it for whole.
-    has_end: bool
-    #: Owners in the headers of all members but whiteouts, distinct, ascending.
-    uids: tuple[int, ...]
-    gids: tuple[int, ...]
+    Attributes:
+        compressed_sha256, compressed_size: Of the stream as it was read.
+        sha256, size: Of the tar, whatever follows its end included.
+        entries, payload_size: Members, and the sum of the sizes in their headers.
+        has_end: The archive's end is marked. Without it too the Go tools take it for whole.
+        uids, gids: In the headers of all members but whiteouts, distinct, ascending.
+    """
+
+    def __init__(self, result: Any) -> None:
+        self.compression = Compression(result.compression)
+        self.compressed_sha256: str = bytes(result.compressed_sha256).hex()
+        self.compressed_size: int = result.compressed_size
+        self.sha256: str = bytes(result.sha256).hex()
+        self.size: int = result.size
+        self.entries: int = result.entries
+        self.payload_size: int = result.payload_size
+        self.has_end = bool(result.has_end)
+        self.uids: tuple[int, ...] = tuple(ffi.unpack(result.uids, result.uids_length))
+        self.gids: tuple[int, ...] = tuple(ffi.unpack(result.gids, result.gids_length))
 
 
 class UntarError(OSError):
@@ -94,12 +127,12 @@ class UntarError(OSError):
         self.offset = offset
 
 
-@dataclass(slots=True)
 class Progress:
     """How far running calls have come, one after the other; to be looked at from another thread."""
 
-    _result: Any = field(default=None, repr=False)
-    _earlier_bytes: int = 0
+    def __init__(self) -> None:
+        self._result: Any = None
+        self._earlier_bytes = 0
 
     def _follow(self, result: Any) -> None:
         self._earlier_bytes = self.read_bytes
@@ -108,12 +141,14 @@ class Progress:
     @property
     def read_bytes(self) -> int:
         """Bytes read from the sources."""
-        return self._earlier_bytes + (self._result.compressed_size if self._result else 0)
+        read: int = self._result.compressed_size if self._result else 0
+        return self._earlier_bytes + read
 
     @property
     def entries(self) -> int:
         """Members begun, of the last call."""
-        return self._result.entries if self._result else 0
+        entries: int = self._result.entries if self._result else 0
+        return entries
 
 
 def untar(
@@ -144,7 +179,7 @@ def untar(
         UntarError: A part of the members has been made; the tar-split is not complete.
     """
     chosen = options or UntarOptions()
-    uid_map, gid_map = _ranges(chosen.uid_map), _ranges(chosen.gid_map)
+    uid_map, gid_map = id_ranges(chosen.uid_map), id_ranges(chosen.gid_map)
     given = ffi.new(
         "struct hold_untar_options *",
         {
@@ -152,14 +187,7 @@ def untar(
             "directory_fd": directory_fd,
             "tar_split_fd": tar_split_fd,
             "cancel_fd": cancel_fd,
-            "whiteouts": chosen.whiteouts,
-            "writers": chosen.writers,
-            "in_userns": chosen.in_userns,
-            "ignore_chown_errors": chosen.ignore_chown_errors,
-            "force_mask": -1 if chosen.force_mask is None else chosen.force_mask,
-            "parent_mode": chosen.parent_mode,
-            "parent_uid": chosen.parent_owner[0],
-            "parent_gid": chosen.parent_owner[1],
+            **chosen.fields,
             "uid_map": uid_map,
             "uid_map_length": len(uid_map),
             "gid_map": gid_map,
@@ -174,25 +202,11 @@ def untar(
         if failed:
             message = os.fsdecode(ffi.string(result.message))
             raise UntarError(failed, message, result.error_offset)
-        return _unpacked(result)
+        return Unpacked(result)
     finally:
         lib.hold_untar_free(result)
 
 
-def _ranges(ranges: Sequence[IdRange]) -> Any:
-    return ffi.new("struct hold_id_range[]", [tuple(each) for each in ranges])
-
-
-def _unpacked(result: Any) -> Unpacked:
-    return Unpacked(
-        compression=Compression(result.compression),
-        compressed_sha256=bytes(result.compressed_sha256).hex(),
-        compressed_size=result.compressed_size,
-        sha256=bytes(result.sha256).hex(),
-        size=result.size,
-        entries=result.entries,
-        payload_size=result.payload_size,
-        has_end=bool(result.has_end),
-        uids=tuple(ffi.unpack(result.uids, result.uids_length)),
-        gids=tuple(ffi.unpack(result.gids, result.gids_length)),
-    )
+def id_ranges(ranges: Sequence[IdRange]) -> Any:
+    """Return them as an array of C structs."""
+    return ffi.new("struct hold_id_range[]", [(r.container, r.host, r.size) for r in ranges])

@@ -1,4 +1,4 @@
-"""A user namespace for this process."""
+"""A user namespace, and a mount namespace, for this process."""
 
 import os
 
@@ -17,3 +17,15 @@ def unshare_user() -> None:
     result: int = lib.hold_unshare_user()
     if result < 0:
         raise OSError(-result, os.strerror(-result), "user namespace")
+
+
+def unshare_mounts() -> None:
+    """
+    Put this process into a mount namespace of its own: its mounts and those of others are apart.
+
+    Raises:
+        OSError: EPERM or EACCES for who has no right to mount, also as root of a user namespace.
+    """
+    result: int = lib.hold_unshare_mounts()
+    if result < 0:
+        raise OSError(-result, os.strerror(-result), "mount namespace")

@@ -5,21 +5,27 @@ One C call reads, decompresses, hashes, unpacks and writes the tar-split (native
 only what a layer and its driver mean for that. Source: spec 4, 10.2.
 """
 
+from __future__ import annotations
+
 import errno
 import os
-from typing import Final
-
-import msgspec
 
 from holdfs.core.archive.interrupt import interrupt_fd
-from holdfs.core.archive.staging import Staging
 from holdfs.core.errors import DamagedStream, InvalidDigest
 from holdfs.core.formats import idmap
-from holdfs.core.formats.records import Layer
-from holdfs.drivers.base import Driver, WhiteoutStyle
+from holdfs.drivers.whiteouts import WhiteoutStyle
 from holdfs.native.about import about
-from holdfs.native.untar import IdRange, Progress, Unpacked, UntarError, UntarOptions, Whiteouts
+from holdfs.native.untar import IdRange, UntarError, UntarOptions, Whiteouts
 from holdfs.native.untar import untar as native_untar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from holdfs.core.archive.staging import Staging
+    from holdfs.core.formats.records import Layer
+    from holdfs.drivers.base import Driver
+    from holdfs.native.untar import Progress, Unpacked
 
 _WHITEOUTS: Final = {
     WhiteoutStyle.TRUSTED_XATTR: Whiteouts.OVERLAY,
@@ -116,8 +122,7 @@ def _ranges(maps: idmap.Maps) -> list[IdRange]:
 
 def noted(layer: Layer, unpacked: Unpacked) -> Layer:
     """Return the record with all that is known of the stream that filled the layer."""
-    return msgspec.structs.replace(
-        layer,
+    return layer.replaced(
         compressed_diff_digest=f"sha256:{unpacked.compressed_sha256}",
         compressed_size=unpacked.compressed_size,
         diff_digest=f"sha256:{unpacked.sha256}",

@@ -5,11 +5,16 @@ Python acts on a signal between two of its own steps, and one call of the engine
 silent peer for ever. The interpreter's wake-up descriptor tells the engine that there is a signal.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @contextmanager

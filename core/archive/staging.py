@@ -9,17 +9,21 @@ Not in the driver's home: there the Go tools delete what they do not know. What 
 left is cleared by the next one that stages. Source: spec 7.4.
 """
 
+from __future__ import annotations
+
 import os
-import secrets
 import stat
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Final
 
 from holdfs.core.lockfile import make_private_dir
 from holdfs.native.about import about
 from holdfs.native.lock import lock_try
 from holdfs.native.remove import remove_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
 
 _PREFIX: Final = "holdfs-"
 _LOCK: Final = ".lock"
@@ -108,7 +112,7 @@ def clear(graph_root: str) -> None:
 def _make_locked(top_fd: int) -> tuple[str, int]:
     """Make a directory; return its name, and the descriptor that holds its lock."""
     while True:
-        name = _PREFIX + secrets.token_hex(8)
+        name = _PREFIX + os.urandom(8).hex()
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(name + _LOCK, flags, 0o600, dir_fd=top_fd)
         try:

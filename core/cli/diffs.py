@@ -14,8 +14,11 @@ from holdfs.core.cli import output, progress, reading_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdfs.core.cli.options import Given
     from holdfs.core.store import Store
+    from holdfs.native.treediff import Change
     from holdfs.native.untar import Compression
 
 
@@ -24,18 +27,23 @@ def changes(store: Store, given: Given, arguments: list[str]) -> int:
     with progress.shown("comparing"):
         found = store.changes(arguments[0], from_=_reference(arguments))
     if given.flag("json"):
-        numbers = {"C": 0, "A": 1, "D": 2}
-        documents = [
-            output.json_object((("Path", change.path), ("Kind", numbers[change.kind])))
-            for change in found
-        ]
-        output.out(f"[{','.join(documents)}]\n" if documents else "null\n")
+        _write_as_json(found)
         return 0
     from holdfs.core.cli.goquote import quoted
 
     words = {"C": "Modify", "A": "Add", "D": "Delete"}
-    output.out("".join(f"{words[kind]} {quoted(path)}\n" for kind, path in found))
+    for kind, path in found:
+        output.out(f"{words[kind]} {quoted(path)}\n")
     return 0
+
+
+def _write_as_json(found: Iterator[Change]) -> None:
+    numbers = {"C": 0, "A": 1, "D": 2}
+    before = "["
+    for kind, path in found:
+        output.out(before + output.json_object((("Path", path), ("Kind", numbers[kind]))))
+        before = ","
+    output.out("null\n" if before == "[" else "]\n")
 
 
 def size(store: Store, given: Given, arguments: list[str]) -> int:

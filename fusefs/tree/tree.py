@@ -11,10 +11,11 @@ One mounted tree: the store it shows, and what lives in the mount alone.
          ├─ items                   big-data items that are open for writing
          ├─ diffs                   diffs that are being read, shared by their readers
          ├─ layouts                 images as OCI layouts
+         ├─ open_trees              content that is being read through `files`
          └─ usages                  what layers were found to hold
 
 All of it is touched on the loop only, but for `load`, `events`, `items`, `diffs`,
-`layouts` and `usages`, which are for threads.
+`layouts`, `open_trees` and `usages`, which are for threads.
 """
 
 import errno
@@ -28,6 +29,7 @@ from holdfs.core.store import Store
 from holdfs.core.usage import Usages
 from holdfs.fusefs.events import EventLog
 from holdfs.fusefs.mountpoint import widen_read_ahead
+from holdfs.fusefs.opentrees import OpenTrees
 from holdfs.fusefs.scratch import ScratchFiles
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.diffs import Diffs
@@ -77,6 +79,7 @@ class Tree:
         self.items = OpenItems()
         self.diffs = Diffs(store, clock)
         self.layouts = Layouts(store)
+        self.open_trees = OpenTrees(store, idle_s=settings.idle_s, clock=clock)
         self.usages = Usages(store)
         self._loading = threading.Lock()
         self._is_wide = False
@@ -109,6 +112,7 @@ class Tree:
         for object_id in news.touched:
             self.diffs.forget(object_id)
         self.usages.forget(news.touched)
+        self.open_trees.forget(news.touched)
 
     def expect_long_reads(self) -> None:
         """Prepare for much to be read from a file that is being opened."""
@@ -127,6 +131,7 @@ class Tree:
         self.made.expire()
         self.scratch.expire()
         self.diffs.expire()
+        self.open_trees.expire()
 
     def next_deadline(self) -> float | None:
         """Return when `expire` or a held link has something to do; None for never."""
@@ -136,6 +141,7 @@ class Tree:
             self.scratch.next_deadline(),
             self.held.next_deadline(),
             self.diffs.next_deadline(),
+            self.open_trees.next_deadline(),
         )
         return min((d for d in deadlines if d is not None), default=None)
 

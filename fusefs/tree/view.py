@@ -54,7 +54,9 @@ class View:
         self._base_ns = base_ns
         self._stamps = stamps
         self._name_stamps = name_stamps
-        self._last: Subject | None = None
+        # Not the subject itself, which names its view: what goes in a circle stays until the
+        # garbage collector looks at all there is, and a view holds the whole store.
+        self._last: tuple[Kind, str, Any] | None = None
         self._names: dict[Kind, NameIndex] = {}
 
     @classmethod
@@ -131,13 +133,13 @@ class View:
             StoreDamaged: Its record can't be decoded.
         """
         last = self._last
-        if last is not None and last.id == object_id and last.kind == kind:
-            return last
+        if last is not None and last[1] == object_id and last[0] == kind:
+            return Subject(self, kind, object_id, last[2])
         record = self.records(kind).get(object_id)
         if record is None:
             raise gone(f"{kind}/{object_id}")
-        self._last = subject = Subject(self, kind, object_id, record)
-        return subject
+        self._last = kind, object_id, record
+        return Subject(self, kind, object_id, record)
 
     def bare_subject(self, kind: Kind, object_id: str) -> Subject:
         """

@@ -144,13 +144,19 @@ struct hold_diff_options {
     int64_t now; /* the time that deletions get in a tar */
 };
 
-/* What differs: for each entry 'A', 'C' or 'D', its path from "/" on and a NUL, sorted by path; to
- * be freed with hold_free. size: an upper's, each inode once; else of what is new or changed; both
- * without directories. 0, or -errno and a message in result. */
-int hold_changes(const struct hold_diff_options *options, char **list, size_t *length,
+/* What differs, sorted by path; what is too much for memory is in files without a name. */
+struct hold_change_list;
+
+/* Find out what differs: *list, to be freed. size: an upper's, each inode once; else of what is new
+ * or changed; both without directories. 0, or -errno and a message in result. */
+int hold_changes(const struct hold_diff_options *options, struct hold_change_list **list,
                  uint64_t *size, struct hold_tar_out_result *result);
 
-void hold_free(void *memory);
+/* Read on: for each entry 'A', 'C' or 'D', its path from "/" on and a NUL, as many as there is room
+ * for; 64 KiB are room for any. Bytes, 0 at the end, or -errno. */
+int64_t hold_changes_read(struct hold_change_list *list, char *to, size_t room);
+
+void hold_changes_free(struct hold_change_list *list);
 
 /* Write the tar of what differs, with the headers of containers-storage 1.43. As
  * hold_tar_from_split otherwise. */

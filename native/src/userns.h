@@ -11,6 +11,11 @@
  * somebody writes its maps. 0, or -errno; -ENOSPC where the system allows no more namespaces. */
 int hold_unshare_user(void);
 
+/* Put the calling process into a mount namespace of its own, in which every mount is private: what
+ * is mounted here shows nowhere else, and nothing mounted elsewhere shows here. 0, or -errno;
+ * -EPERM or -EACCES where it has no right to mount. */
+int hold_unshare_mounts(void);
+
 /* cffi: end */
 
 #endif

@@ -44,7 +44,8 @@ def test_equal_trees_have_an_empty_difference(tmp_path: Path) -> None:
     with opened(tmp_path / "t", tmp_path / "t") as (a, b):
         diff = DiffOf(new_fd=a, old_fd=b)
 
-        assert ((), 0) == changes(diff)
+        found = changes(diff)
+        assert ([], 0) == (list(found.entries), found.size)
         assert bytes(1024) == tar_of(diff, tmp_path / "out")
 
 
@@ -104,7 +105,7 @@ def test_a_mapped_copy_does_not_differ(tmp_path: Path) -> None:
     with opened(tmp_path / "new", tmp_path / "old") as (new_fd, old_fd):
         diff = DiffOf(new_fd=new_fd, old_fd=old_fd, new_uid_map=maps, new_gid_map=maps)
 
-        assert () == changes(diff).entries
+        assert [] == list(changes(diff).entries)
 
 
 def test_a_marker_tells_of_a_replaced_directory_only_if_a_lower_has_it(tmp_path: Path) -> None:
@@ -143,9 +144,34 @@ def test_a_deep_tree_needs_few_descriptors(tmp_path: Path) -> None:
     with opened(top) as (fd,):
         whole = DiffOf(new_fd=fd, is_overlay=True)
 
-        assert 301 == len(changes(whole).entries)
-        assert 301 == len(changes(DiffOf(new_fd=fd)).entries)
+        assert 301 == len(list(changes(whole).entries))
+        assert 301 == len(list(changes(DiffOf(new_fd=fd)).entries))
         assert b"deep" in tar_of(whole, tmp_path / "out")
+
+
+def test_more_than_memory_has_room_for_comes_in_order_too(tmp_path: Path) -> None:
+    # 9 MB of paths, of which no thread keeps more than 4 in memory.
+    long_path = Path(*(character * 250 for character in "abcdefghijklmn"))
+    expected = set()
+    for top in ("one", "other"):
+        deep = os.open(tmp_path, os.O_RDONLY)
+        for part in (top, *long_path.parts):
+            os.mkdir(part, dir_fd=deep)
+            inner = os.open(part, os.O_RDONLY, dir_fd=deep)
+            os.close(deep)
+            deep = inner
+        for number in range(1300):
+            os.close(os.open(f"{number}", os.O_CREAT | os.O_WRONLY, dir_fd=deep))
+            expected.add(f"/{top}/{long_path}/{number}")
+        os.close(deep)
+        for above in (Path(top, long_path), *Path(top, long_path).parents):
+            expected.add(f"/{above}")
+    expected.remove("/.")
+
+    with opened(tmp_path) as (fd,):
+        entries = list(changes(DiffOf(new_fd=fd)).entries)
+
+    assert [Change("A", path) for path in sorted(expected)] == entries
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

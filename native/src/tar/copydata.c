@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -35,10 +37,8 @@ static ssize_t copy_through(char *buffer, int from, int to, off_t offset, size_t
     return got;
 }
 
-static int copy_range(char *buffer, int from, int to, off_t begin, off_t end)
+static int copy_range(char *buffer, int from, int to, off_t begin, off_t end, bool is_through)
 {
-    bool is_through = false;
-
     while (begin < end) {
         size_t length = (size_t)(end - begin);
         loff_t in = begin, out = begin;
@@ -58,14 +58,22 @@ static int copy_range(char *buffer, int from, int to, off_t begin, off_t end)
     return 0;
 }
 
-int copy_data(char *buffer, int from, int to, const struct statx *found)
+bool can_share(int directory_fd)
+{
+    struct statfs found;
+
+    return fstatfs(directory_fd, &found) < 0 || found.f_type != EXT4_SUPER_MAGIC;
+}
+
+int copy_data(char *buffer, int from, int to, const struct statx *found, bool shares)
 {
     off_t size = (off_t)found->stx_size, offset = 0;
+    bool is_through = !shares && size <= COPY_BUFFER;
 
     if (size == 0)
         return 0;
     if (found->stx_blocks * 512 >= found->stx_size) /* without holes */
-        return copy_range(buffer, from, to, 0, size);
+        return copy_range(buffer, from, to, 0, size, is_through);
     while (offset < size) {
         off_t begin = lseek(from, offset, SEEK_DATA), end;
         int result;
@@ -79,7 +87,7 @@ int copy_data(char *buffer, int from, int to, const struct statx *found)
             return -errno;
         if (end > size)
             end = size;
-        result = copy_range(buffer, from, to, begin, end);
+        result = copy_range(buffer, from, to, begin, end, is_through);
         if (result < 0)
             return result;
         offset = end;
@@ -130,14 +138,16 @@ void times_of(const struct statx *found, struct timespec times[2])
     times[1] = (struct timespec){found->stx_mtime.tv_sec, found->stx_mtime.tv_nsec};
 }
 
-int copy_attributes(bool ignore_chown_errors, int from, int to, const struct statx *found)
+int copy_attributes(const struct copied_owner *owner, int from, int to, const struct statx *found,
+                    bool has_mode)
 {
     struct timespec times[2];
     int result;
 
-    if (fchown(to, found->stx_uid, found->stx_gid) < 0 && !ignore_chown_errors)
+    if (!has_owner(owner, found) && fchown(to, found->stx_uid, found->stx_gid) < 0 &&
+        !owner->ignores_errors)
         return -errno;
-    if (fchmod(to, found->stx_mode & 07777) < 0)
+    if (!has_mode && fchmod(to, found->stx_mode & 07777) < 0)
         return -errno;
     result = copy_xattrs(from, to);
     times_of(found, times);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "copydata.h"
@@ -29,6 +30,8 @@ struct directory {
 struct copy {
     int source_fd, target_fd;
     bool ignore_chown_errors, in_userns;
+    bool shares;    /* data, if the file system can */
+    bool has_modes; /* files get the mode that they are made with */
     pthread_mutex_t lock;
     pthread_cond_t for_work;
     struct directory *stack;
@@ -40,6 +43,7 @@ struct copy {
 
 struct worker {
     struct copy *copy;
+    struct copied_owner owner; /* of what is made in the directory that is copied */
     struct names names;
     char *buffer;
 };
@@ -75,28 +79,33 @@ static int push(struct copy *copy, struct directory **stack, const char *above, 
 static int copy_file(struct worker *worker, int from_fd, int to_fd, const char *name,
                      const struct statx *found)
 {
+    const struct copy *copy = worker->copy;
     int from = openat(from_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), to, result;
+    /* A change of owner takes the other bits, and writing may. */
+    bool has_mode = copy->has_modes && (found->stx_mode & 07000) == 0;
 
     if (from < 0)
         return -errno;
-    to = openat(to_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    to = openat(to_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                has_mode ? found->stx_mode & 0777 : 0600);
     if (to < 0) {
         result = -errno;
         close(from);
         return result;
     }
-    result = copy_data(worker->buffer, from, to, found);
+    result = copy_data(worker->buffer, from, to, found, copy->shares);
     if (result == 0)
-        result = copy_attributes(worker->copy->ignore_chown_errors, from, to, found);
+        result = copy_attributes(&worker->owner, from, to, found, has_mode);
     close(from);
     if (close(to) < 0 && result == 0)
         result = -errno;
     return result;
 }
 
-static int copy_special(const struct copy *copy, int from_fd, int to_fd, const char *name,
+static int copy_special(const struct worker *worker, int from_fd, int to_fd, const char *name,
                         const struct statx *found)
 {
+    const struct copy *copy = worker->copy;
     char target[PATH_MAX];
     struct timespec times[2];
 
@@ -115,7 +124,8 @@ static int copy_special(const struct copy *copy, int from_fd, int to_fd, const c
                     makedev(found->stx_rdev_major, found->stx_rdev_minor)) < 0)
             return -errno;
     }
-    if (fchownat(to_fd, name, found->stx_uid, found->stx_gid, AT_SYMLINK_NOFOLLOW) < 0 &&
+    if (!has_owner(&worker->owner, found) &&
+        fchownat(to_fd, name, found->stx_uid, found->stx_gid, AT_SYMLINK_NOFOLLOW) < 0 &&
         !copy->ignore_chown_errors)
         return -errno;
     if (!S_ISLNK(found->stx_mode) && fchmodat(to_fd, name, found->stx_mode & 07777, 0) < 0)
@@ -129,10 +139,26 @@ static int copy_one(struct worker *worker, int from_fd, int to_fd, const char *n
 {
     return S_ISREG(found->stx_mode)
                ? copy_file(worker, from_fd, to_fd, name, found)
-               : copy_special(worker->copy, from_fd, to_fd, name, found);
+               : copy_special(worker, from_fd, to_fd, name, found);
 }
 
 /* -- directories -- */
+
+/* What is made in the directory belongs to us, unless that gives it its own group. */
+static int find_owner(struct worker *worker, int to_fd)
+{
+    struct stat found;
+
+    if (fstat(to_fd, &found) < 0)
+        return -errno;
+    worker->owner = (struct copied_owner){
+        .ignores_errors = worker->copy->ignore_chown_errors,
+        .is_known = found.st_gid == getegid(),
+        .uid = geteuid(),
+        .gid = getegid(),
+    };
+    return 0;
+}
 
 static int copy_entries(struct worker *worker, const char *path, int from_fd, int to_fd)
 {
@@ -186,9 +212,11 @@ static int copy_directory(struct worker *worker, const char *path)
     /* Before reading it changes its time of access. */
     result = statx(from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &found) < 0 ? -errno : 0;
     if (result == 0)
+        result = find_owner(worker, to_fd);
+    if (result == 0)
         result = copy_entries(worker, path, from_fd, to_fd);
     if (result == 0)
-        result = copy_attributes(worker->copy->ignore_chown_errors, from_fd, to_fd, &found);
+        result = copy_attributes(&worker->owner, from_fd, to_fd, &found, false);
     close(from_fd);
     close(to_fd);
     return result;
@@ -204,6 +232,8 @@ static void *worker_main(void *argument)
     /* The file mask must not take from what mknod is given. */
     if (unshare(CLONE_FS) == 0)
         (void)umask(0);
+    else
+        fail(copy, -errno, "");
     pthread_mutex_lock(&copy->lock);
     for (;;) {
         while (!copy->stack && copy->active > 0 && !copy->error)
@@ -259,6 +289,8 @@ static int copy_linked(struct worker *worker, struct inodeset *set, const char *
         return result;
     result = statx(to_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &directory) < 0 ? -errno : 0;
     if (result == 0)
+        result = find_owner(worker, to_fd);
+    if (result == 0)
         result = tree_stat(from_fd, name, &found);
     if (result == 0) {
         result = inodeset_add(set, found.stx_ino, path, &first);
@@ -283,6 +315,8 @@ static void *linker_main(void *argument)
 
     if (unshare(CLONE_FS) == 0)
         (void)umask(0);
+    else
+        fail(copy, -errno, "");
     if (!set)
         fail(copy, -ENOMEM, "");
     for (struct directory *each = copy->linked; each && copy->error == 0; each = each->next) {
@@ -344,6 +378,9 @@ int hold_copy_tree(int source_fd, int target_fd, int ignore_chown_errors, int in
         .target_fd = target_fd,
         .ignore_chown_errors = ignore_chown_errors,
         .in_userns = in_userns,
+        .shares = can_share(target_fd),
+        /* One that it has for what is made in it counts more than the mode. */
+        .has_modes = fgetxattr(target_fd, "system.posix_acl_default", NULL, 0) < 0,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .for_work = PTHREAD_COND_INITIALIZER,
     };

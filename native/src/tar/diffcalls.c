@@ -88,36 +88,62 @@ static void *changes_main(void *argument)
     return NULL;
 }
 
-int hold_changes(const struct hold_diff_options *options, char **list, size_t *length,
+/* -- a list to read -- */
+
+struct hold_change_list {
+    struct changes changes;
+    const char *waiting; /* had no room in the last block */
+};
+
+int hold_changes(const struct hold_diff_options *options, struct hold_change_list **made,
                  uint64_t *size, struct hold_tar_out_result *result)
 {
+    struct hold_change_list *list = calloc(1, sizeof *list);
     struct apart apart = {.diff = options, .result = result};
-    size_t needed = 0;
-    char *at;
     int code;
 
     memset(result, 0, sizeof *result);
+    if (!list)
+        return -ENOMEM;
     code = run_apart(changes_main, &apart);
-    for (size_t i = 0; i < apart.changes.count; i++)
-        needed += strlen(apart.changes.list[i].path) + 2;
-    *list = at = code == 0 ? malloc(needed + 1) : NULL;
-    if (at) {
-        for (size_t i = 0; i < apart.changes.count; i++) {
-            size_t part = strlen(apart.changes.list[i].path) + 2;
-
-            memcpy(at, apart.changes.list[i].path - 1, part);
-            at += part;
-        }
-        *length = needed;
-        *size = apart.changes.size;
-    } else if (code == 0) {
-        code = -ENOMEM;
+    list->changes = apart.changes;
+    if (code < 0) {
+        hold_changes_free(list);
+        return code;
     }
-    changes_free(&apart.changes);
-    return code;
+    *size = list->changes.size;
+    *made = list;
+    return 0;
 }
 
-void hold_free(void *memory)
+int64_t hold_changes_read(struct hold_change_list *list, char *to, size_t room)
 {
-    free(memory);
+    size_t filled = 0;
+
+    for (;;) {
+        size_t length;
+
+        if (!list->waiting) {
+            int result = changes_next(&list->changes, &list->waiting);
+
+            if (result < 0)
+                return result;
+            if (result == 0)
+                return (int64_t)filled;
+        }
+        length = strlen(list->waiting) + 2;
+        if (filled + length > room)
+            return filled > 0 ? (int64_t)filled : -ENOBUFS;
+        memcpy(to + filled, list->waiting - 1, length);
+        filled += length;
+        list->waiting = NULL;
+    }
+}
+
+void hold_changes_free(struct hold_change_list *list)
+{
+    if (!list)
+        return;
+    changes_free(&list->changes);
+    free(list);
 }

@@ -309,23 +309,26 @@ static int put_deleted(struct generator *generator, const char *path)
 /* -- the tar -- */
 
 /* Members for sorted changes; the directory of the last one stays open. */
-static int put_changes(struct generator *generator, const struct changes *changes)
+static int put_changes(struct generator *generator, struct changes *changes)
 {
-    int directory_fd = -1, result = 0, last_above = -1;
-    const char *last = "";
+    int directory_fd = -1, result = 0, last_above = -1, is_one;
+    char directory[PATH_MAX];
+    const char *path;
 
-    for (size_t i = 0; result == 0 && i < changes->count; i++) {
-        struct tree_entry entry = {.path = changes->list[i].path + 1};
+    while (result == 0 && (is_one = changes_next(changes, &path)) != 0) {
+        struct tree_entry entry = {.path = path + 1};
         int above;
 
-        if (change_kind(&changes->list[i]) == 'D') {
+        if (is_one < 0) {
+            result = is_one;
+            break;
+        }
+        if (change_kind(path) == 'D') {
             result = put_deleted(generator, entry.path);
             continue;
         }
         entry.name = split_path(entry.path, &above);
-        if (above != last_above || strncmp(last, entry.path, (size_t)above) != 0) {
-            char directory[PATH_MAX];
-
+        if (above != last_above || strncmp(directory, entry.path, (size_t)above) != 0) {
             memcpy(directory, entry.path, (size_t)above);
             directory[above] = 0;
             if (directory_fd >= 0)
@@ -333,7 +336,6 @@ static int put_changes(struct generator *generator, const struct changes *change
             directory_fd = tree_open(generator->options->new_fd, directory);
             if (directory_fd < 0 || fchdir(directory_fd) < 0)
                 result = directory_fd < 0 ? directory_fd : -errno;
-            last = entry.path;
             last_above = above;
         }
         entry.directory_fd = directory_fd;

@@ -78,8 +78,8 @@ int inodeset_add(struct inodeset *set, uint64_t inode, const char *name, const c
             *first = slot->name;
         return 0;
     }
-    slot->name = strdup(name);
-    if (!slot->name)
+    slot->name = *name ? strdup(name) : NULL;
+    if (*name && !slot->name)
         return -ENOMEM;
     slot->inode = inode;
     set->count++;

@@ -163,6 +163,5 @@ int overlay_changes(const struct hold_diff_options *options, struct changes *cha
         result = walk_tree(options->new_fd, visit, &upper, failure);
     inodeset_free(upper.seen);
     nameset_free(upper.listed);
-    changes_sort(changes);
-    return result;
+    return result < 0 ? result : changes_sort(changes);
 }

@@ -6,4 +6,7 @@
  * such files. The descriptor, or -errno. */
 int spill_open(int directory_fd);
 
+/* The same in TMPDIR or /var/tmp, for who only reads; in memory where that is no place either. */
+int spill_open_anywhere(void);
+
 #endif

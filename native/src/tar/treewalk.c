@@ -12,7 +12,7 @@
 
 #include "treewalk.h"
 
-enum { LISTED = 32 << 10, CHUNK = 64 << 10 };
+enum { LISTED = 32 << 10 };
 
 int tree_open(int top_fd, const char *path)
 {
@@ -100,103 +100,6 @@ void names_free(struct names *names)
     free(names->text);
     free(names->list);
     *names = (struct names){0};
-}
-
-/* -- changes -- */
-
-static int more_changes(struct changes *changes, size_t count)
-{
-    if (changes->count + count > changes->room) {
-        size_t room = changes->room * 2 > changes->count + count ? changes->room * 2
-                                                                 : changes->count + count + 64;
-        struct change *list = realloc(changes->list, room * sizeof *list);
-
-        if (!list)
-            return -ENOMEM;
-        changes->list = list;
-        changes->room = room;
-    }
-    return 0;
-}
-
-static int more_chunks(struct changes *changes, size_t count)
-{
-    char **chunks = realloc(changes->chunks, (changes->chunks_count + count + 1) * sizeof *chunks);
-
-    if (!chunks)
-        return -ENOMEM;
-    changes->chunks = chunks;
-    return 0;
-}
-
-int changes_add(struct changes *changes, char kind, const char *directory, const char *name)
-{
-    size_t above = strlen(directory), length = strlen(name) + 1;
-    size_t needed = 2 + above + 1 + length;
-    char *at;
-
-    if (more_changes(changes, 1) < 0)
-        return -ENOMEM;
-    if (needed > changes->chunk_left) {
-        size_t size = needed > CHUNK ? needed : CHUNK;
-
-        at = more_chunks(changes, 1) == 0 ? malloc(size) : NULL;
-        if (!at)
-            return -ENOMEM;
-        changes->chunks[changes->chunks_count++] = changes->chunk_at = at;
-        changes->chunk_left = size;
-    }
-    at = changes->chunk_at;
-    *at++ = kind;
-    changes->list[changes->count++].path = at;
-    *at++ = '/';
-    memcpy(at, directory, above);
-    at += above;
-    if (above > 0)
-        *at++ = '/';
-    memcpy(at, name, length);
-    at += length;
-    changes->chunk_left -= (size_t)(at - changes->chunk_at);
-    changes->chunk_at = at;
-    return 0;
-}
-
-int changes_take(struct changes *changes, struct changes *from)
-{
-    if (from->count > 0) {
-        if (more_changes(changes, from->count) < 0 || more_chunks(changes, from->chunks_count) < 0)
-            return -ENOMEM;
-        memcpy(changes->list + changes->count, from->list, from->count * sizeof *from->list);
-        memcpy(changes->chunks + changes->chunks_count, from->chunks,
-               from->chunks_count * sizeof *from->chunks);
-        changes->count += from->count;
-        changes->chunks_count += from->chunks_count;
-        changes->chunk_left = 0;
-        from->chunks_count = 0;
-    }
-    changes->size += from->size;
-    changes_free(from);
-    return 0;
-}
-
-static int by_path(const void *a, const void *b)
-{
-    return strcmp(((const struct change *)a)->path, ((const struct change *)b)->path);
-}
-
-void changes_sort(struct changes *changes)
-{
-    if (changes->count > 0)
-        qsort(changes->list, changes->count, sizeof *changes->list, by_path);
-}
-
-void changes_free(struct changes *changes)
-{
-    for (size_t i = 0; i < changes->chunks_count; i++)
-        free(changes->chunks[i]);
-    free(changes->chunks);
-    free(changes->list);
-    *changes = (struct changes){0};
 }
 
 /* -- the walk -- */

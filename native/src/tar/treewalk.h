@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "changelist.h"
 #include "tar.h"
 
 /* Names of one directory, sorted by their bytes. */
@@ -30,30 +31,6 @@ int tree_open(int top_fd, const char *path);
 
 /* statx(2) of name in a directory, not followed. 0 or -errno. */
 int tree_stat(int directory_fd, const char *name, struct statx *found);
-
-/* Changes, in no order until they are sorted. */
-struct change {
-    const char *path; /* with its leading slash; kind is the byte before */
-};
-
-struct changes {
-    struct change *list;
-    size_t count, room;
-    char **chunks; /* that hold the paths */
-    size_t chunks_count, chunk_left;
-    char *chunk_at;
-    uint64_t size;
-};
-
-int changes_add(struct changes *changes, char kind, const char *directory, const char *name);
-/* Append all of another, which is empty then. */
-int changes_take(struct changes *changes, struct changes *from);
-void changes_sort(struct changes *changes);
-void changes_free(struct changes *changes);
-static inline char change_kind(const struct change *change)
-{
-    return change->path[-1];
-}
 
 /* -- treesame.c -- */
 
