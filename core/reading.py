@@ -18,11 +18,19 @@ from itertools import chain
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.generic import Generic, R
 from holdfs.core.formats.shapes import SEPARATOR
-from holdfs.core.part import Part, differing, entries, read_columns, read_part, stat_signature
+from holdfs.core.part import (
+    Part,
+    differing,
+    entries,
+    read_columns,
+    read_data,
+    read_part,
+    stat_signature,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from holdfs.core.errors import StoreError
     from holdfs.core.formats.shapes import Shape
@@ -417,6 +425,22 @@ class Reader(Generic[R]):
             if self._current is None or not (is_known or self._current.signature == signature):
                 self._current = self._read(token, self._current)
             return self._current
+
+    def lines(
+        self, made: Callable[[bytes, bytes], bytes | None], keys: tuple[str, ...]
+    ) -> bytes | None:
+        """
+        Return the lines that `made` gives for all records, without keeping any.
+
+        None where it gives none, or more than one file has records: `current` is to be asked then.
+
+        Args:
+            made: Takes a file's content, and what its records may hold, with these keys wanted.
+        """
+        files = [data for source in self.sources if (data := read_data(source.path))]
+        if len(files) != 1:
+            return None
+        return made(files[0], self.shape.spec(keys))
 
     def _read(self, token: bytes, known: Records[R] | None) -> Records[R]:
         parts = []
