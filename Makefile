@@ -13,15 +13,15 @@ PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install -q --retries 10
 
-PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-dev fuse3 \
+PACKAGES := python3 python3-venv python3-dev gcc libc6-dev pkg-config libfuse3-dev fuse3 uidmap \
 	libisal-dev libssl-dev libzstd-dev liblzma-dev libbz2-dev \
 	ca-certificates
 DEMO_PACKAGES := busybox-static
 PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun fuse-overlayfs \
 	btrfs-progs xfsprogs e2fsprogs \
 	faketime busybox-static bzip2 xz-utils zstd debootstrap \
-	vim nano rsync mc libglib2.0-bin systemd \
-	xvfb xdotool openbox imagemagick dbus thunar pcmanfm nautilus
+	vim nano rsync mc bash-completion libglib2.0-bin systemd \
+	xvfb xdotool xclip openbox imagemagick dbus thunar pcmanfm nautilus
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.
@@ -30,7 +30,7 @@ DEMO_STORE := /var/lib/holdfs-demo
 # Directories too: a module that is gone has to go from .venv as well.
 SOURCES := pyproject.toml setup.py $(shell find native drivers core fusefs \
 	-name __pycache__ -prune -o -name _native.c -prune -o \
-	\( -type d -o -name '*.py' -o -name '*.[ch]' -o -name py.typed \) -print)
+	\( -type d -o -name '*.py' -o -name '*.[ch]' -o -name '*.1' -o -name py.typed \) -print)
 
 # Two apt-get or pip at once are in each other's way.
 .NOTPARALLEL:
@@ -87,4 +87,5 @@ dev: venv
 	@echo "building holdfs"
 	@rm -rf build # setuptools reuses it, with what was deleted since
 	@$(PIP_INSTALL) --no-build-isolation --no-deps .
+	@echo "programs are in $(CURDIR)/$(BIN), manual pages and completions in $(CURDIR)/.venv/share"
 	@touch $@

@@ -40,8 +40,8 @@ setup(
     scripts=["core/cli/holdctl"],
     cmdclass={"build_scripts": BuildScripts, "install_data": InstallPages},
     data_files=[
-        # Nothing by name: InstallPages makes them.
-        ("share/man/man1", []),
+        # InstallPages makes the others.
+        ("share/man/man1", ["fusefs/man/holdfs.1"]),
         ("lib/systemd/system", ["fusefs/units/system/holdfs@.service"]),
         ("lib/systemd/user", ["fusefs/units/user/holdfs@.service"]),
     ],

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+from _thread import start_new_thread
 
 from holdfs.native.about import about
+
+#: What is written at once; the disk begins with it while the next piece is copied.
+_PIECE = 2 << 20
+#: To free a file as large as this takes the file system a millisecond and more.
+_LARGE = 1 << 20
 
 
 def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_result:
@@ -31,17 +37,45 @@ def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_res
     try:
         with about(path):
             try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(fd, view) :]
+                _write(fd, memoryview(data), durable=durable)
                 if durable:
                     os.fdatasync(fd)
                 os.fchmod(fd, 0o600)
                 result = os.fstat(fd)
             finally:
                 os.close(fd)
-        os.rename(temporary, path)
+        old_fd = _open_large(path) if len(data) > _LARGE else None
+        try:
+            os.rename(temporary, path)
+        finally:
+            if old_fd is not None:
+                _close_aside(old_fd)
     except BaseException:
         os.unlink(temporary)
         raise
     return result
+
+
+def _write(fd: int, data: memoryview, *, durable: bool) -> None:
+    at = 0
+    while at < len(data):
+        size = os.write(fd, data[at : at + _PIECE])
+        if durable and len(data) > _PIECE:
+            # Starts writing these pages and waits for nothing; none is clean yet to be dropped.
+            os.posix_fadvise(fd, at, size, os.POSIX_FADV_DONTNEED)
+        at += size
+
+
+def _open_large(path: str) -> int | None:
+    """Return a descriptor of the file to be replaced: who closes it waits until it is freed."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None  # there is none yet, or it can't be read: then rename does it
+
+
+def _close_aside(fd: int) -> None:
+    try:
+        start_new_thread(os.close, (fd,))
+    except RuntimeError:
+        os.close(fd)  # no more threads to be had

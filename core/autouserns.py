@@ -9,6 +9,7 @@ Source: containers/storage, userns.go; spec 10.10.
 """
 
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -70,12 +71,10 @@ def choose_maps(sets: Sets, wishes: AutoMaps, top_layer: str) -> MapRequest:
 
 def _needed(sets: Sets, wishes: AutoMaps, top_layer: str) -> int:
     size = max(wishes.initial_size, 1, sets.options.auto_userns_min_size or _LEAST)
-    layers = sets.layers.current()
-    layer_id = top_layer
-    while layer_id in layers:
-        layer = layers.one(layer_id)
+    snapshot = sets.snapshot()
+    for layer_id in snapshot.chain(top_layer):
+        layer = snapshot.layers.one(layer_id)
         size = max(size, *(n + 1 for n in (*layer.uidset, *layer.gidset)), 1)
-        layer_id = layer.parent
     if top_layer:
         # As the Go library: the highest account itself gets no ID of its own.
         size = max(size, _highest_account(sets, top_layer))
@@ -112,11 +111,17 @@ def _account_ids(top_fd: int, name: str, columns: Sequence[int]) -> Iterable[int
             os.close(etc_fd)
     except OSError:
         return
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return
     with open(fd, encoding="utf-8", errors="replace") as file:
         for line in file:
             fields = line.rstrip("\n").split(":")
             if len(fields) > max(columns) and fields[0] != _NOBODY:
-                yield from (int(fields[c]) for c in columns if fields[c].isdecimal())
+                # No ID has more than ten digits, and int() refuses what has thousands.
+                yield from (
+                    int(fields[c]) for c in columns if fields[c].isdecimal() and len(fields[c]) < 11
+                )
 
 
 def _pick(size: int, path: str, user: str, used: Sequence[IdMap], additional: Maps) -> Maps:

@@ -6,27 +6,38 @@ Big data: files beside the record, one per key, replaced whole.
 Images and containers record each item's size and digest; layers only its key.
 """
 
-import os
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from __future__ import annotations
 
-import msgspec
+import os
 
 from holdfs.core.atomic import write_atomic
 from holdfs.core.errors import BigDataNotKnown, InvalidBigDataName
-from holdfs.core.formats import bigdata, digests
+from holdfs.core.formats import bigdata
 from holdfs.core.formats.records import Container, Image, Layer
+from holdfs.core.ids import check_id, names_directory
 from holdfs.core.lockfile import make_private_dir
-from holdfs.core.oci import DESCRIBED
+from holdfs.native.light import contextmanager
 
-R = TypeVar("R", Layer, Image, Container)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final, TypeVar
+
+    R = TypeVar("R", Layer, Image, Container)
+
+#: In an image's flags: its config and manifest are ours.
+DESCRIBED: Final = "holdfs.described"
 
 
 def item_path(set_dir: str, record_id: str, key: str) -> str:
-    """Return the path of an item's file, there or not."""
+    """
+    Return the path of an item's file, there or not.
+
+    Raises:
+        InvalidValue: No files can be kept under the record's ID.
+        InvalidBigDataName: Nor under this key.
+    """
+    check_id(record_id)
     return os.path.join(set_dir, record_id, bigdata.file_name(key))
 
 
@@ -77,7 +88,7 @@ def writing_item(set_dir: str, kind: str, record: R, key: str, data: bytes) -> I
     path = _place(set_dir, kind, record, key)
     # Another name for the old content, which needs no space: putting it back can't fail for that.
     directory, base = os.path.split(path)
-    kept = os.path.join(directory, f".tmp-{base}{secrets.randbelow(10**10)}")
+    kept = os.path.join(directory, f".tmp-{base}{int.from_bytes(os.urandom(8), 'little') % 10**10}")
     try:
         os.link(path, kept)
     except FileNotFoundError:
@@ -106,18 +117,20 @@ def with_item(record: R, key: str, data: bytes) -> R:
     """Return the record with this item noted: key, and where the kind has them size and digest."""
     keys = record.big_data_names if key in record.big_data_names else (*record.big_data_names, key)
     if isinstance(record, Layer):
-        return msgspec.structs.replace(record, big_data_names=keys)
+        return record.replaced(big_data_names=keys)
+    # Here, since what digests are made by takes long to import.
+    from holdfs.core.formats import digests
+
     manifest = isinstance(record, Image) and digests.is_manifest(key)
     found = digests.manifest_digest(data) if manifest else digests.digest(data)
     if isinstance(record, Image) and manifest:
         # Set from the first manifest and then kept for good, as the Go tools do; one that was ours
         # is none.
         if not record.digest or DESCRIBED in record.flags:
-            record = msgspec.structs.replace(record, digest=found)
+            record = record.replaced(digest=found)
         flags = {name: value for name, value in record.flags.items() if name != DESCRIBED}
-        record = msgspec.structs.replace(record, flags=flags)
-    return msgspec.structs.replace(
-        record,
+        record = record.replaced(flags=flags)
+    return record.replaced(
         big_data_names=keys,
         big_data_sizes={**record.big_data_sizes, key: len(data)},
         big_data_digests={**record.big_data_digests, key: found},
@@ -128,9 +141,8 @@ def without_item(record: R, key: str) -> R:
     """Return the record without this item."""
     keys = tuple(k for k in record.big_data_names if k != key)
     if isinstance(record, Layer):
-        return msgspec.structs.replace(record, big_data_names=keys)
-    return msgspec.structs.replace(
-        record,
+        return record.replaced(big_data_names=keys)
+    return record.replaced(
         big_data_names=keys,
         big_data_sizes={k: v for k, v in record.big_data_sizes.items() if k != key},
         big_data_digests={k: v for k, v in record.big_data_digests.items() if k != key},
@@ -138,11 +150,16 @@ def without_item(record: R, key: str) -> R:
 
 
 def remove_items(set_dir: str, record_id: str) -> None:
-    """Delete all big data of a record that is gone; none there is no error."""
-    try:
-        shutil.rmtree(os.path.join(set_dir, record_id))
-    except FileNotFoundError:
-        pass
+    """
+    Delete all big data of a record that is gone; none there is no error.
+
+    What is mounted in there (a container's /dev/shm, in its `userdata`) is unmounted first.
+    """
+    # An ID that names no directory never had any: the path would be that of others.
+    if names_directory(record_id) and os.path.lexists(os.path.join(set_dir, record_id)):
+        from holdfs.drivers.removing import remove_with_mounts
+
+        remove_with_mounts(set_dir, record_id)
 
 
 def remove_item(set_dir: str, record_id: str, key: str) -> None:

@@ -32,6 +32,9 @@ LAYER_DATA_KEY: Final = "zstd-chunked-layer-data"
 _LAYER_DATA: Final = b'{"format":0}'
 
 _CHUNK: Final = 1 << 20
+#: The years 1 and 9999 begin and end.
+_FIRST_S: Final = -62135596800
+_LAST_S: Final = 253402300799
 _TYPES: Final = {
     tarfile.DIRTYPE: "dir",
     tarfile.SYMTYPE: "symlink",
@@ -89,8 +92,7 @@ def apply_directory(
     store.set_big_data("layers", layer_id, LAYER_DATA_KEY, _LAYER_DATA)
     with store.layers.edit() as edit:
         # No blob was there that could have had a digest.
-        layer = msgspec.structs.replace(
-            edit.records.one(layer_id),
+        layer = edit.records.one(layer_id).replaced(
             toc_digest=digest(table),
             compressed_diff_digest="",
             compressed_size=0,
@@ -126,7 +128,9 @@ def _table_of_contents(tar_fd: int) -> bytes:
 
 def _entries(archive: tarfile.TarFile) -> Iterator[dict[str, Any]]:
     for member in archive:
-        modified = datetime.fromtimestamp(int(member.mtime // 1), UTC)
+        # File systems know years that a time in JSON can't have.
+        seconds = min(max(int(member.mtime // 1), _FIRST_S), _LAST_S)
+        modified = datetime.fromtimestamp(seconds, UTC)
         entry: dict[str, Any] = {
             "type": _TYPES.get(member.type, "reg"),
             "name": _text(member.name),

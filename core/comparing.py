@@ -58,11 +58,12 @@ def compare(old: Snapshot, new: Snapshot) -> Changes:
 def _compare_set(old: Records[Any], new: Records[Any]) -> SetChanges:
     if old is new:
         return SetChanges()
-    changed = new.changed_since(old)
-    is_same_set = new.has_ids_of(old)
+    before, after = new.differing(old)
+    either = dict.fromkeys((*before, *after))
+    changed = tuple(i for i in either if i in old and i in new and new.raw(i) != old.raw(i))
     return SetChanges(
-        added=() if is_same_set else tuple(i for i in new if i not in old),
-        removed=() if is_same_set else tuple(i for i in old if i not in new),
+        added=tuple(i for i in either if i not in old),
+        removed=tuple(i for i in either if i not in new),
         changed=changed,
         renamed=tuple(i for i in changed if old.names_of(i) != new.names_of(i)),
     )

@@ -327,22 +327,23 @@ def _user_run_root(environ: Mapping[str, str], uid: int) -> str:
             environ.get("TMPDIR") or "/tmp",
             f"containers-user-{uid}",
         )
-        if _is_private(f"/run/user/{uid}", uid):
+        if _is_private(f"/run/user/{uid}"):
             runtime = f"/run/user/{uid}"
         # Anyone can make it in /tmp beforehand, so one that is there has to be the user's own.
-        elif not os.path.lexists(temporary) or _is_private(temporary, uid):
+        elif not os.path.lexists(temporary) or _is_private(temporary):
             runtime = temporary
         else:
             runtime = os.path.join(_home(environ), "rundir")
     return os.path.join(runtime, "containers")
 
 
-def _is_private(directory: str, uid: int) -> bool:
+def _is_private(directory: str) -> bool:
     try:
         status = os.lstat(directory)
     except OSError:
         return False
-    return status.st_uid == uid and status.st_mode & 0o700 == 0o700
+    # In a user namespace the user's own are root's.
+    return status.st_uid == os.getuid() and status.st_mode & 0o766 == 0o700
 
 
 def _user_driver(graph_root: str) -> str:

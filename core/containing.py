@@ -6,15 +6,9 @@ Making containers: the layer they stand on, with the ID maps they want. Source: 
                     ╰──► a copy with these maps is made, and noted in the image for others
 """
 
-import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import Any, Final
-
-import msgspec
+from __future__ import annotations
 
 from holdfs.core import idmapping, naming
-from holdfs.core.autouserns import AutoMaps, choose_maps
 from holdfs.core.creating import Creating, now
 from holdfs.core.errors import InvalidValue, LayerNotKnown
 from holdfs.core.formats.records import Container, Image, Layer
@@ -22,6 +16,14 @@ from holdfs.core.idmapping import MapPair, MapRequest
 from holdfs.core.ids import new_id
 from holdfs.core.reading import Records
 from holdfs.core.recordset import Edit
+from holdfs.native.light import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Final
+
+    from holdfs.core.autouserns import AutoMaps
 
 #: What a caller who names no maps wants: the host's own IDs.
 HOST_IDS: Final = MapRequest(host_uid=True, host_gid=True)
@@ -69,50 +71,58 @@ class Containing(Creating):
             flags["MountOpts"] = list(mount_options)
         if volatile or self.options.transient_store:
             flags["Volatile"] = True
-        with ExitStack() as stack:
-            if auto_maps is not None or maps.uidmap or maps.gidmap:
-                # Who chooses IDs must see those that all others have chosen.
-                stack.enter_context(self.userns_lock.writing())
-            layers = stack.enter_context(self.layers.edit())
+        chooses_ids = auto_maps is not None or bool(maps.uidmap or maps.gidmap)
+        with self._choosing_ids(is_needed=chooses_ids), self.layers.edit() as layers:
             # Under layers.lock no image can go: deleting one takes that lock first.
             image_id, top = self._image_and_top(layers.records, image)
             if auto_maps is not None:
+                from holdfs.core.autouserns import choose_maps
+
                 maps = choose_maps(self, auto_maps, top)
             base, pair = self._base(layers, image_id, maps)
             stored = idmapping.stored(pair, self.driver)
-            edit = stack.enter_context(self.containers.edit())
-            naming.check_free(edit.records, "container", container_id, wanted)
-            layer = Layer(
-                id=new_id(layers.records),
-                parent=base.id if base is not None else "",
-                mount_label=labels[1],
-                created=now(),
-                uidmap=stored.uidmap,
-                gidmap=stored.gidmap,
-            )
-            container = Container(
-                id=container_id or new_id(edit.records),
-                names=wanted,
-                image=image_id,
-                layer=layer.id,
-                metadata=metadata,
-                created=now(),
-                uidmap=pair.uidmap,
-                gidmap=pair.gidmap,
-                flags=flags,
-            )
-            with self.layers.making(
-                layers,
-                layer,
-                maps=pair,
-                storage_options=storage_options,
-                volatile=self.options.transient_store,
-            ):
-                layers.replace(layer)
-                layers.save()
-                edit.add(container, volatile=self.options.transient_store)
-                edit.save()
+            with self.containers.edit() as edit:
+                naming.check_free(edit.records, "container", container_id, wanted)
+                layer = Layer(
+                    id=new_id(layers.records),
+                    parent=base.id if base is not None else "",
+                    mount_label=labels[1],
+                    created=now(),
+                    uidmap=stored.uidmap,
+                    gidmap=stored.gidmap,
+                )
+                container = Container(
+                    id=container_id or new_id(edit.records),
+                    names=wanted,
+                    image=image_id,
+                    layer=layer.id,
+                    metadata=metadata,
+                    created=now(),
+                    uidmap=pair.uidmap,
+                    gidmap=pair.gidmap,
+                    flags=flags,
+                )
+                with self.layers.making(
+                    layers,
+                    layer,
+                    maps=pair,
+                    storage_options=storage_options,
+                    volatile=self.options.transient_store,
+                ):
+                    layers.replace(layer)
+                    layers.save()
+                    edit.add(container, volatile=self.options.transient_store)
+                    edit.save()
         return container
+
+    @contextmanager
+    def _choosing_ids(self, *, is_needed: bool) -> Iterator[None]:
+        """Let whoever chooses IDs see those that all others have chosen."""
+        if not is_needed:
+            yield
+            return
+        with self.userns_lock.writing():
+            yield
 
     def _image_and_top(self, layers: Records[Layer], ref: str) -> tuple[str, str]:
         """Return full ID and top layer of the image that `ref` names; two "" for no image."""
@@ -154,8 +164,7 @@ class Containing(Creating):
         self, layers: Edit[Layer], image: Image, template: Layer, maps: MapRequest
     ) -> Layer:
         pair = MapPair(maps.uidmap, maps.gidmap)
-        copy = msgspec.structs.replace(
-            template,
+        copy = template.replaced(
             id=new_id(layers.records),
             names=(),
             created=now(),
@@ -168,6 +177,8 @@ class Containing(Creating):
             self.images.edit() as images,
             self.layers.making(layers, copy, template=template, read_only=True),
         ):
+            import shutil
+
             try:
                 shutil.copyfile(
                     self.layers.tar_split_path(template.id), self.layers.tar_split_path(copy.id)
@@ -178,7 +189,7 @@ class Containing(Creating):
             layers.save()
             fresh = images.records.one(image.id)
             mapped = (*fresh.mapped_layers, copy.id)
-            images.replace(msgspec.structs.replace(fresh, mapped_layers=mapped))
+            images.replace(fresh.replaced(mapped_layers=mapped))
             images.save()
         return copy
 

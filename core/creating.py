@@ -2,23 +2,26 @@
 Making layers and images. Source: spec 10.2, 10.3.
 """
 
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from __future__ import annotations
 
-import msgspec
+import time
 
 from holdfs.core import bigdata, idmapping, naming
 from holdfs.core.errors import (
     InvalidDigest,
     ParentIsContainer,
 )
-from holdfs.core.formats import digests, times
+from holdfs.core.formats import times
 from holdfs.core.formats.records import Image, Layer
 from holdfs.core.idmapping import INHERITED, MapRequest
 from holdfs.core.ids import new_id
 from holdfs.core.reading import Records
 from holdfs.core.sets import Sets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 def now() -> str:
@@ -27,6 +30,8 @@ def now() -> str:
 
 
 def _check_image_digest(digest: str) -> None:
+    from holdfs.core.formats import digests
+
     try:
         digests.check_digest(digest)
     except InvalidDigest as error:
@@ -90,6 +95,8 @@ class Creating(Sets):
         distinct = naming.distinct(names)
         parent_id = self._parent(layers, parent)
         naming.check_free(layers, "layer", layer_id, distinct)
+        if layer_id:
+            self.driver.check_id(layer_id)
         parent_layer = layers.get(parent_id) if parent_id else None
         pair = idmapping.wanted(maps, parent_layer, idmapping.configured(self.options))
         stored = idmapping.stored(pair, self.driver)
@@ -173,7 +180,7 @@ class Creating(Sets):
                         image = bigdata.write_item(
                             self.new_data_dir("images"), "image", image, key, data
                         )
-                    image = msgspec.structs.replace(image, flags=dict(flags or {}))
+                    image = image.replaced(flags=dict(flags or {}))
                     edit.add(image, of_images=True)
                     edit.save()
                 except BaseException:

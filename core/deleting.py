@@ -10,8 +10,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import msgspec
-
 from holdfs.core import bigdata
 from holdfs.core.errors import (
     ImageUsedByContainer,
@@ -100,7 +98,7 @@ class Deleting(Sets):
             layer_id = self.check_delete("layers", ref, refuse_mounted=refuse_mounted)
             for image in _having_mapped(images, layer_id):
                 kept = tuple(m for m in image.mapped_layers if m != layer_id)
-                images.replace(msgspec.structs.replace(image, mapped_layers=kept))
+                images.replace(image.replaced(mapped_layers=kept))
             images.save()
             self._unmount_and_delete(layers, layer_id)
 

@@ -5,7 +5,7 @@ podman lists no image at all while one of the store has no manifest, or stands o
 size. So the layers are sealed first.
 """
 
-from holdfs.core import oci
+from holdfs.core import bigdata, oci
 from holdfs.core.creating import now
 from holdfs.core.formats.records import Image
 from holdfs.core.sealing import Sealing
@@ -35,7 +35,7 @@ class Describing(Sealing):
             image_id=image_id,
             created=created,
             big_data=self.description(layer, created),
-            flags={oci.DESCRIBED: True},
+            flags={bigdata.DESCRIBED: True},
         )
 
     def seal_chain(self, layer: str) -> None:

@@ -18,7 +18,7 @@ from holdfs.core.errors import NotKnown
 from holdfs.core.formats import idmap
 from holdfs.core.formats.records import Layer
 from holdfs.core.sets import Sets
-from holdfs.drivers.base import WhiteoutStyle
+from holdfs.drivers.whiteouts import WhiteoutStyle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

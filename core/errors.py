@@ -19,12 +19,12 @@ class StoreError(Exception):
     """The root. `errno` is what a caller of the mounted tree gets."""
 
     errno: ClassVar[int] = errno.EINVAL
-    #: The Go tools' base message; `words` may wrap it.
+    #: The Go tools' base message, which `words` may wrap; "" where they have none: ours serves.
     base_words: ClassVar[str] = "not supported"
 
     def __init__(self, message: str, *, words: str = "") -> None:
         super().__init__(message)
-        self.words = words or self.base_words
+        self.words = words or self.base_words or message
 
 
 # -- unknown -----------------------------------------------------------------------------------
@@ -168,6 +168,7 @@ class InvalidValue(StoreError):
     """A name, id, digest, key or text that the store can't hold."""
 
     errno = errno.EINVAL
+    base_words = ""
 
 
 class InvalidBigDataName(InvalidValue):

@@ -125,11 +125,13 @@ class Filling(Creating):
                     _check_end(staged)
             else:
                 source_fd = place.spooled(source_fd)
+                # Not 0 where the caller's file was read from before.
+                begin = os.lseek(source_fd, 0, os.SEEK_CUR)
                 with staging(root or self.graph_root) as trial:
                     tried = read_through(source_fd, trial)
                     if whole:
                         _check_end(tried)
-                os.lseek(source_fd, 0, os.SEEK_SET)
+                os.lseek(source_fd, begin, os.SEEK_SET)
             with self.layers.edit() as edit:
                 layer_id = self._fillable(layer_id, unused=unused)
                 layer = edit.records.one(layer_id)

@@ -8,8 +8,7 @@ UIDs and GIDs are decided apart. On a driver that shifts owners at mount (overla
 can), layers carry no maps: only the container's record does. Source: spec 10.2, 10.4; cli 6.9.
 """
 
-from dataclasses import dataclass, field
-from typing import Final
+from __future__ import annotations
 
 from holdfs.core.config import StoreOptions
 from holdfs.core.errors import InvalidValue
@@ -18,10 +17,14 @@ from holdfs.core.formats.idmap import Maps
 from holdfs.core.formats.records import Container, Layer
 from holdfs.drivers.base import Driver
 from holdfs.drivers.base import IdMap as DriverMap
+from holdfs.native.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapRequest:
+class MapRequest(Value):
     """
     What a caller asks for.
 
@@ -35,9 +38,17 @@ class MapRequest:
     uidmap: Maps = ()
     gidmap: Maps = ()
 
-    def __post_init__(self) -> None:
-        idmap.check_disjoint(self.uidmap)
-        idmap.check_disjoint(self.gidmap)
+    def __init__(
+        self,
+        *,
+        host_uid: bool = False,
+        host_gid: bool = False,
+        uidmap: Maps = (),
+        gidmap: Maps = (),
+    ) -> None:
+        idmap.check_disjoint(uidmap)
+        idmap.check_disjoint(gidmap)
+        super().__init__(host_uid=host_uid, host_gid=host_gid, uidmap=uidmap, gidmap=gidmap)
 
     @property
     def is_empty(self) -> bool:
@@ -49,18 +60,16 @@ class MapRequest:
 INHERITED: Final = MapRequest()
 
 
-@dataclass(frozen=True, slots=True)
-class MapPair:
+class MapPair(Value):
     """The two maps of one object."""
 
     uidmap: Maps = ()
     gidmap: Maps = ()
-    #: As the drivers take them.
-    for_driver: tuple[DriverMap, DriverMap] = field(init=False)
 
-    def __post_init__(self) -> None:
-        pair = (_plain(self.uidmap), _plain(self.gidmap))
-        object.__setattr__(self, "for_driver", pair)
+    @property
+    def for_driver(self) -> tuple[DriverMap, DriverMap]:
+        """The maps as the drivers take them."""
+        return _plain(self.uidmap), _plain(self.gidmap)
 
 
 def _plain(maps: Maps) -> DriverMap:

@@ -12,8 +12,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from holdfs.core import oci
-from holdfs.core.errors import DuplicateId, StoreError
+from holdfs.core.errors import DuplicateId, InvalidValue, StoreError
+from holdfs.core.formats import times
 from holdfs.core.formats.digests import digest
 from holdfs.core.formats.records import Image
 from holdfs.core.imagesource import Files, ImageSource, LayerSource, find
@@ -45,10 +48,10 @@ def import_image(
     wanted = tuple(names) or source.names
     made: list[str] = []
     try:
-        top = ""
+        chain = [""]
         for layer in source.layers:
-            top = _layer(store, files, layer, top, made, progress)
-        return _record(store, source, top, wanted)
+            chain.append(_layer(store, files, layer, chain[-1], made, progress))
+        return _record(store, source, chain[1:], wanted)
     except BaseException:
         for layer_id in reversed(made):
             try:
@@ -70,8 +73,7 @@ def _layer(
     digits = layer.diff_digest.partition(":")[2]
     # As the image library names them, so that podman finds them again: spec 3.4.
     layer_id = hashlib.sha256(f"{parent}+{digits}".encode()).hexdigest() if parent else digits
-    known = store.layers.current().get(layer_id)
-    if known is not None and (known.diff_digest, known.parent) == (layer.diff_digest, parent):
+    if _has(store, layer_id, layer.diff_digest, parent):
         return layer_id
     with files.stream(layer.name) as source_fd:
         try:
@@ -85,23 +87,42 @@ def _layer(
                 progress=progress,
             )
         except DuplicateId:
-            return layer_id  # another program was quicker
+            # Another program was quicker, unless the ID was given to something else.
+            if _has(store, layer_id, layer.diff_digest, parent):
+                return layer_id
+            raise
     made.append(layer_id)
     return layer_id
 
 
-def _record(store: Store, source: ImageSource, top: str, names: Sequence[str]) -> Image:
-    config_digest, manifest_digest = digest(source.config), digest(source.manifest)
+def _has(store: Store, layer_id: str, diff_digest: str, parent: str) -> bool:
+    known = store.layers.current().get(layer_id)
+    return known is not None and (known.diff_digest, known.parent) == (diff_digest, parent)
+
+
+def _record(store: Store, source: ImageSource, chain: Sequence[str], names: Sequence[str]) -> Image:
+    """Make the record as the image tools make it, byte for byte."""
+    config_digest = digest(source.config)
     image_id = config_digest.partition(":")[2]
+    manifest = source.manifest
+    if not manifest:
+        layers = store.layers.current()
+        sizes = [layers.one(layer_id).diff_size for layer_id in chain]
+        diffs = [layer.diff_digest for layer in source.layers]
+        manifest = oci.docker_manifest(source.config, list(zip(diffs, sizes, strict=True)))
+    manifest_digest = digest(manifest)
     try:
         image = store.create_image(
             image_id=image_id,
-            layer=top,
-            metadata="{}",
+            layer=chain[-1] if chain else "",
+            metadata=f'{{"signatures-sizes":{{"{manifest_digest}":[]}}}}',
+            created=_created(source.config),
             big_data=[
                 (config_digest, source.config),
-                (oci.MANIFEST, source.manifest),
-                (f"{oci.MANIFEST}-{manifest_digest}", source.manifest),
+                (f"{oci.MANIFEST}-{manifest_digest}", manifest),
+                (oci.MANIFEST, manifest),
+                # All signatures one after another: none.
+                (f"signature-{manifest_digest.partition(':')[2]}", b""),
             ],
         )
     except DuplicateId:
@@ -110,6 +131,14 @@ def _record(store: Store, source: ImageSource, top: str, names: Sequence[str]) -
         # As with every tool that pulls or loads: the name moves to the new image.
         store.add_names("images", image_id, names)
     return store.images.current().get(image_id) or image
+
+
+def _created(config: bytes) -> str:
+    """Return when the image was made, "" where its config does not say."""
+    try:
+        return times.format_time(times.parse_time(msgspec.json.decode(config)["created"]))
+    except (InvalidValue, KeyError, TypeError):
+        return ""
 
 
 def spooled(stream_fd: int, directory: str) -> io.BufferedReader:

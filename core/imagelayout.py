@@ -7,6 +7,7 @@ import msgspec
 from holdfs.core import oci
 from holdfs.core.errors import InvalidValue, StoreDamaged, StoreError
 from holdfs.core.formats.records import Image, Layer
+from holdfs.core.formats.typed import UNDECODABLE
 from holdfs.core.store import Store
 
 
@@ -47,10 +48,10 @@ def _config(store: Store, image: Image, chain: Sequence[Layer]) -> bytes:
     try:
         named = msgspec.json.decode(store.read_big_data("images", image.id, oci.MANIFEST))
         config = store.read_big_data("images", image.id, named["config"]["digest"])
-        diff_digests = msgspec.json.decode(config)["rootfs"]["diff_ids"]
-    except (StoreError, msgspec.DecodeError, KeyError, TypeError):
+        diff_digests = list(msgspec.json.decode(config)["rootfs"]["diff_ids"] or ())
+    except (StoreError, *UNDECODABLE, KeyError, TypeError):
         return oci.documents(chain, image.created)[0][1]
-    if list(diff_digests or ()) != [layer.diff_digest for layer in chain]:
+    if diff_digests != [layer.diff_digest for layer in chain]:
         raise InvalidValue(
             f"the config of image {image.id} tells of other layers than the image has",
             words=f'image "{image.id}": config and layers do not fit',

@@ -6,10 +6,12 @@ Where an image comes from: an OCI layout or what `docker save` writes, as a dire
 """
 
 import errno
+import lzma
 import os
 import platform
 import tarfile
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +21,21 @@ import msgspec
 
 from holdfs.core import oci
 from holdfs.core.errors import InvalidValue
-from holdfs.core.formats.digests import check_digest, digest
+from holdfs.core.formats.digests import check_digest, is_digest_of
+from holdfs.core.formats.typed import UNDECODABLE
 
 _CHUNK: Final = 1 << 20
+#: What reading a tar raises that is cut short or damaged, compressed or not.
+_BROKEN_TAR: Final = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
+#: What comes of taking for granted that a document is JSON of the right shape.
+_BROKEN_DOCUMENT: Final = (
+    *UNDECODABLE,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    ValueError,
+)
 _REF_NAME: Final = "org.opencontainers.image.ref.name"
 _FULL_NAME: Final = "io.containerd.image.name"
 
@@ -51,7 +65,12 @@ class LayerSource:
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """An image that was found: its documents, its layers base first, and its names."""
+    """
+    An image that was found: its documents, its layers base first, and its names.
+
+    Attributes:
+        manifest: b"" where it has none: what `docker save` writes.
+    """
 
     manifest: bytes
     config: bytes
@@ -77,7 +96,7 @@ class Files:
                 self._archive = tarfile.open(  # noqa: SIM115  # closed with this
                     None if file else path, "r:*", file
                 )
-            except tarfile.ReadError as error:
+            except _BROKEN_TAR as error:
                 raise NoImage(f"{path} is neither a directory nor a tar") from error
 
     def __enter__(self) -> "Files":
@@ -88,10 +107,11 @@ class Files:
             self._archive.close()
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether there is such a file; raises NoImage for a tar that is damaged."""
         if self._archive is None:
             return os.path.isfile(self._inside(name))
-        return self._member(name) is not None
+        with self._whole():
+            return self._member(name) is not None
 
     def open(self, name: str) -> IO[bytes]:
         """Return the file, open for reading; raises NoImage if it is not there."""
@@ -100,16 +120,30 @@ class Files:
                 return open(self._inside(name), "rb")
             except FileNotFoundError as error:
                 raise NoImage(f"{self._path} has no {name}") from error
-        member = self._member(name)
-        found = None if member is None else self._archive.extractfile(member)
+        with self._whole():
+            member = self._member(name)
+            found = None if member is None else self._archive.extractfile(member)
         if found is None:
             raise NoImage(f"{self._path} has no {name}")
         return found
 
     def read(self, name: str) -> bytes:
-        """Return the content of a small file."""
-        with self.open(name) as file:
+        """Return the content of a small file; raises NoImage if it can't be had."""
+        with self.open(name) as file, self._whole():
             return file.read()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Raise NoImage where the tar turns out to be damaged."""
+        try:
+            yield
+        except _BROKEN_TAR as error:
+            raise NoImage(f"{self._path} is damaged: {error}") from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            # What gzip and bz2 say of content.
+            raise NoImage(f"{self._path} is damaged: {error}") from error
 
     @contextmanager
     def stream(self, name: str) -> Iterator[int]:
@@ -130,7 +164,7 @@ class Files:
                     view = memoryview(chunk)
                     while view:
                         view = view[os.write(writer, view) :]
-        except (OSError, NoImage, tarfile.TarError):
+        except (OSError, NoImage, *_BROKEN_TAR):
             pass  # cut short, which the digest shows; or nobody reads any more
         finally:
             os.close(writer)
@@ -162,7 +196,7 @@ def find(files: Files) -> ImageSource:
             return _oci(files)
         if files.has("manifest.json"):
             return _docker(files)
-    except (msgspec.DecodeError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except _BROKEN_DOCUMENT as error:
         raise NoImage(f"a document of the image is damaged: {error!r}") from error
     raise NoImage("there is neither an index.json nor a manifest.json, so no image")
 
@@ -179,7 +213,7 @@ def _oci(files: Files) -> ImageSource:
         [(_blob_name(layer["digest"]), layer["digest"]) for layer in document["layers"]],
     )
     named = notes.get(_FULL_NAME) or notes.get(_REF_NAME) or ""
-    return ImageSource(data, config, layers, (named,) if named else ())
+    return ImageSource(data, config, layers, _names([named] if named else ()))
 
 
 def _choose(entries: Sequence[Any]) -> Any:
@@ -197,14 +231,14 @@ def _docker(files: Files) -> ImageSource:
     entry = _json(files.read("manifest.json"))[0]
     config = files.read(entry["Config"])
     layers = _layers(config, [(name, "") for name in entry["Layers"]])
-    sizes = []
-    for layer in layers:
-        with files.open(layer.name) as file:
-            sizes.append(file.seek(0, os.SEEK_END))
-    manifest = oci.manifest(
-        config, [(layer.diff_digest, size) for layer, size in zip(layers, sizes, strict=True)]
-    )
-    return ImageSource(manifest, config, layers, tuple(entry.get("RepoTags") or ()))
+    return ImageSource(b"", config, layers, _names(entry.get("RepoTags") or ()))
+
+
+def _names(found: Sequence[Any]) -> tuple[str, ...]:
+    for name in found:
+        if not isinstance(name, str):
+            raise TypeError(f"{name!r} is no name")
+    return tuple(found)
 
 
 def _layers(config: bytes, files: Sequence[tuple[str, str]]) -> tuple[LayerSource, ...]:
@@ -226,7 +260,8 @@ def _blob_name(of: str) -> str:
 
 def _blob(files: Files, of: str) -> bytes:
     data = files.read(_blob_name(of))
-    if of.startswith("sha256:") and digest(data) != of:
+    # Of each algorithm: an index that can name itself would be read for ever.
+    if not is_digest_of(of, data):
         raise NoImage(f"{_blob_name(of)} is not what its name says")
     return data
 

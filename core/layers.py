@@ -15,24 +15,27 @@ instead, which the Go tools keep and pass over: nobody may delete the layer, wit
 data, because we were killed.
 """
 
-import logging
-import os
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from __future__ import annotations
 
-import msgspec
+import os
 
 from holdfs.core import bigdata
 from holdfs.core.formats.records import Image, Layer
 from holdfs.core.formats.shapes import LAYERS
 from holdfs.core.idmapping import MapPair, maps_of
+from holdfs.core.ids import names_directory
 from holdfs.core.lockfile import LockFile, LockGroup
-from holdfs.core.part import Source
+from holdfs.core.part import Source, text_since
 from holdfs.core.reading import Records
 from holdfs.core.recordset import Edit, RecordSet
 from holdfs.drivers.base import Driver, DriverError
+from holdfs.native.light import contextmanager, logger_of
 
-_log = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+_log = logger_of(__name__)
 
 INCOMPLETE = "incomplete"
 _RECREATED = "holdfs-recreated"
@@ -52,20 +55,14 @@ class Layers(RecordSet[Layer]):
         super().__init__(LAYERS, lock, sources)
         self.driver = driver
         self.directory = directory
+        # By file the mark of the part in which no layer was half made or half gone.
+        self._settled: dict[str, object] = {}
 
     @contextmanager
     def edit(self) -> Iterator[Edit[Layer]]:
         """As for every set; layers that a crash left half made or half gone are deleted first."""
         with super().edit() as edit:
-            # The words are looked for in the bytes first: hardly any record has them.
-            suspects = [
-                layer_id
-                for part in edit.records.parts
-                if not part.source.read_only
-                if b'"incomplete"' in part.data or b'"holdfs-recreated"' in part.data
-                for layer_id in dict.fromkeys(part.ids)
-            ]
-            for layer_id in suspects:
+            for layer_id in self._suspects(edit.records):
                 layer = edit.records.one(layer_id)
                 if layer.flags.get(INCOMPLETE) is True:
                     _log.warning("found incomplete layer %s, deleting it", layer_id)
@@ -76,6 +73,22 @@ class Layers(RecordSet[Layer]):
                     self._finish_recreating(edit, layer)
             edit.save()
             yield edit
+
+    def _suspects(self, layers: Records[Layer]) -> Sequence[str]:
+        """Return the layers of files in which some may be half made or half gone."""
+        suspects: list[str] = []
+        for part in layers.parts:
+            path = part.source.path
+            # Looked for in the bytes, as hardly any record has the words; and in those that have
+            # come since none had.
+            text = text_since(part, self._settled.pop(path, None))
+            if part.source.read_only:
+                continue
+            if b'"incomplete"' in text or b'"holdfs-recreated"' in text:
+                suspects += dict.fromkeys(part.ids)
+            else:
+                self._settled[path] = part.mark
+        return suspects
 
     @contextmanager
     def making(
@@ -105,9 +118,7 @@ class Layers(RecordSet[Layer]):
             staged: A directory that the driver made for the parent's child: it is filled already.
         """
         flagged = {**layer.flags, INCOMPLETE: True}
-        edit.add(
-            msgspec.structs.replace(layer, flags=flagged), volatile=volatile, of_images=read_only
-        )
+        edit.add(layer.replaced(flags=flagged), volatile=volatile, of_images=read_only)
         edit.save()
         try:
             base = template or (edit.records.one(layer.parent) if layer.parent else None)
@@ -154,7 +165,7 @@ class Layers(RecordSet[Layer]):
         whoever next holds the lock for writing.
         """
         old = edit.records.one(layer.id)
-        edit.replace(msgspec.structs.replace(layer, flags={**layer.flags, _RECREATED: True}))
+        edit.replace(layer.replaced(flags={**layer.flags, _RECREATED: True}))
         edit.save()
         try:
             self._make_anew(layer)
@@ -183,13 +194,13 @@ class Layers(RecordSet[Layer]):
                 _log.warning("the directory of layer %s can't be made: %s", layer.id, error)
                 return
         flags = {key: value for key, value in layer.flags.items() if key != _RECREATED}
-        edit.replace(msgspec.structs.replace(layer, flags=flags))
+        edit.replace(layer.replaced(flags=flags))
 
     def delete(self, edit: Edit[Layer], layer_id: str) -> None:
         """Delete a layer that nobody needs: flag, directory, files, record."""
         layer = edit.records.one(layer_id)
         if layer.flags.get(INCOMPLETE) is not True:
-            edit.replace(msgspec.structs.replace(layer, flags={**layer.flags, INCOMPLETE: True}))
+            edit.replace(layer.replaced(flags={**layer.flags, INCOMPLETE: True}))
             edit.save()
         self._remove_files(layer_id)
         edit.remove(layer_id)
@@ -197,6 +208,8 @@ class Layers(RecordSet[Layer]):
 
     def _remove_files(self, layer_id: str) -> None:
         self.driver.remove(layer_id)
+        if not names_directory(layer_id):
+            return
         path = self.tar_split_path(layer_id)
         try:
             os.unlink(path)

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from holdfs.core.errors import LayerMounted, LayerNotKnown, NotKnown, StoreReadOnly
 from holdfs.core.formats.records import Layer, MountEntry
 from holdfs.core.idmapping import maps_of
+from holdfs.core.ids import check_id
 from holdfs.core.lockfile import make_private_dir
 from holdfs.core.sets import Sets
 from holdfs.drivers.base import MountOptions
-from holdfs.native.mount import Expiry, umount_expire
+from holdfs.native.expiring import Expiry, umount_expire
 
 
 class Mounting(Sets):
@@ -229,6 +230,7 @@ class Mounting(Sets):
 
     def _user_data(self, root: str, ref: str) -> str:
         container_id = self.full_id("containers", self.containers.current(), ref)
+        check_id(container_id)
         directory = os.path.join(self.places.dir(root, "containers"), container_id, "userdata")
         make_private_dir(directory)
         return directory

@@ -63,14 +63,14 @@ class MountTable:
             return _NONE
         if data in (b"", b"null", b"[]"):
             return _NONE
-        import msgspec
-
-        from holdfs.core.formats import records
+        from holdfs.core.formats.typed import UNDECODABLE, decode_mounts
 
         try:
-            entries = records.decode(data, list[records.MountEntry])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StoreDamaged(self.path, str(error)) from None
+            entries = decode_mounts(data)
+        except UNDECODABLE as error:
+            from holdfs.core.unsure import reason
+
+            raise StoreDamaged(self.path, reason(error)) from None
         return {entry.id: entry for entry in entries if entry.path and entry.count > 0}
 
     def edit(self) -> _Edit:

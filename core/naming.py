@@ -16,6 +16,7 @@ from holdfs.core.errors import (
     NotKnown,
 )
 from holdfs.core.formats.shapes import IMAGES
+from holdfs.core.ids import check_id
 from holdfs.core.part import entries
 
 TYPE_CHECKING = False
@@ -56,10 +57,10 @@ def check_free(records: Records[R], kind: str, record_id: str, names: Sequence[s
 
     Raises:
         DuplicateId, DuplicateName: In the Go tools' words for the kind.
-        InvalidValue: The ID can't name a directory.
+        InvalidValue: No files can be kept under the ID.
     """
     if record_id:
-        _check_id(record_id)
+        check_id(record_id)
         # An additional store may have the same ID: the new record shadows it.
         if record_id in records and not records.is_read_only(record_id):
             wrapped = f'an image with ID "{record_id}" already exists: ' if kind == "image" else ""
@@ -88,13 +89,6 @@ _NAME_IN_USE = {
     "container": 'the container name "{name}" is already in use by {owner}. You have to remove '
     "that container to be able to reuse that name: {}",
 }
-
-
-def _check_id(record_id: str) -> None:
-    if "\0" in record_id or any(part in ("", ".", "..") for part in record_id.split("/")):
-        raise InvalidValue(f"{record_id!r} can't be an ID: it would not name one directory")
-    if "/" in record_id:
-        raise InvalidValue(f"{record_id!r} can't be an ID: it holds a slash")
 
 
 def set_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[str, ...]:

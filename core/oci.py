@@ -16,8 +16,6 @@ import msgspec
 from holdfs.core.formats.digests import digest
 from holdfs.core.formats.records import Layer
 
-#: In an image's flags: its config and manifest are ours.
-DESCRIBED: Final = "holdfs.described"
 MANIFEST: Final = "manifest"
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 
@@ -101,6 +99,36 @@ def manifest(config: bytes, layers: Sequence[tuple[str, int]]) -> bytes:
                     "mediaType": "application/vnd.oci.image.layer.v1.tar",
                     "digest": diff_digest,
                     "size": size,
+                }
+                for diff_digest, size in layers
+            ],
+        }
+    )
+
+
+def docker_manifest(config: bytes, layers: Sequence[tuple[str, int]]) -> bytes:
+    """
+    Return the manifest that the image tools give what `docker save` wrote, which has none itself.
+
+    Byte for byte, so that the image's digest is the same whoever loads it. They call the layers
+    compressed, though digest and size are those of the plain tars.
+
+    Source: containers/image, docker/internal/tarfile/src.go and manifest/docker_schema2.go.
+    """
+    return _encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "config": {
+                "mediaType": "application/vnd.docker.container.image.v1+json",
+                "size": len(config),
+                "digest": digest(config),
+            },
+            "layers": [
+                {
+                    "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                    "size": size,
+                    "digest": diff_digest,
                 }
                 for diff_digest, size in layers
             ],

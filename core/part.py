@@ -19,7 +19,7 @@ from holdfs.native import scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, TypeAlias
 
     from holdfs.core.errors import StoreDamaged
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     Row: TypeAlias = Mapping[str, Cell]
     #: The cells of each record, by key.
     Columns: TypeAlias = Mapping[str, Sequence[Cell]]
+    #: The mark of an earlier part; how many records are the same at the start, and at the end.
+    Origin: TypeAlias = tuple[object, int, int]
+
+#: How many states back a part is still known to be much the same.
+_MOST_ORIGINS = 8
 
 _NO_SPANS = memoryview(b"").cast("I")
 
@@ -84,9 +89,9 @@ class Part:
         broken: What is wrong with a record whose cells could not be read, by its ID.
         damage: What is wrong with the file as a whole; there are no records then.
         is_sound: Every record is wholly of its kind, for certain.
-        origin: The part that this one differs from in few records, and which of ours these are:
-            from the first to before the second number. The part is named by its `mark` alone, to
-            be gone when nobody else has it.
+        origins: Earlier parts that this one differs from in few records, and how many records at
+            the start and at the end are the same. A part is named by its `mark` alone, to be gone
+            when nobody else has it.
     """
 
     __slots__ = (
@@ -96,7 +101,7 @@ class Part:
         "data",
         "is_sound",
         "mark",
-        "origin",
+        "origins",
         "signature",
         "source",
         "spans",
@@ -113,7 +118,7 @@ class Part:
         broken: Mapping[str, StoreDamaged] | None = None,
         damage: StoreDamaged | None = None,
         is_sound: bool = True,
-        origin: tuple[object, int, int] | None = None,
+        origins: tuple[Origin, ...] = (),
     ) -> None:
         self.source = source
         self.signature = signature
@@ -123,7 +128,7 @@ class Part:
         self.broken = broken or {}
         self.damage = damage
         self.is_sound = is_sound
-        self.origin = origin
+        self.origins = origins
         self.mark = object()
 
     def __len__(self) -> int:
@@ -153,13 +158,14 @@ class Part:
         """
         old, count = self.spans, len(self)
         new = b",".join(raws)
+        data = memoryview(self.data)
         # What goes takes a comma with it, what comes brings one.
         if begin == end:
             at = old[2 * begin] if begin < count else old[-1] if count else 0
-            lead, tail = self.data[:at], self.data[at:]
+            lead, tail = data[:at], data[at:]
             first = at
             if not count:
-                lead, tail, first = b"[", b"]", 1
+                lead, tail, first = memoryview(b"["), memoryview(b"]"), 1
             elif begin < count:
                 new += b","
             else:
@@ -172,25 +178,25 @@ class Part:
                     last = old[2 * end]
                 elif begin:
                     first = old[2 * begin - 1]
-            lead, tail, gone = self.data[:first], self.data[last:], last - first
+            lead, tail, gone = data[:first], data[last:], last - first
         spans = bytearray(old[: 2 * begin])
         for raw in raws:
             spans += first.to_bytes(4, byteorder) + (first + len(raw)).to_bytes(4, byteorder)
             first += len(raw) + 1
         spans += scan.shifted(old[2 * end :], len(new) - gone)
         columns = {
-            key: [*cells[:begin], *(row[key] for row in rows), *cells[end:]]
+            key: _replaced(cells, begin, end, [row[key] for row in rows])
             for key, cells in (self.columns or dict.fromkeys(rows[0] if rows else (), ())).items()
         }
         return Part(
             self.source,
             self.signature,
-            lead + new + tail,
+            b"".join((lead, new, tail)),
             memoryview(bytes(spans)).cast("I"),
             columns,
             broken=self.broken,
             is_sound=self.is_sound,
-            origin=(self.mark, begin, begin + len(raws)),
+            origins=_origins(self, begin, count - end),
         )
 
     def saved(self, signature: Signature) -> Part:
@@ -203,7 +209,7 @@ class Part:
             self.columns,
             broken=self.broken,
             is_sound=self.is_sound,
-            origin=self.origin,
+            origins=self.origins,
         )
         part.mark = self.mark
         return part
@@ -317,7 +323,7 @@ def _updated(known: Part, shape: Shape[Any], signature: Signature, data: bytes) 
     if changed is None:
         return None
     columns = {
-        key: [*cells[:before], *changed.columns[key], *cells[behind:]]
+        key: _replaced(cells, before, behind, changed.columns[key])
         for key, cells in known.columns.items()
     }
     moved = (
@@ -331,7 +337,7 @@ def _updated(known: Part, shape: Shape[Any], signature: Signature, data: bytes) 
         data,
         memoryview(moved).cast("I"),
         columns,
-        origin=(known.mark, before, before + len(changed)),
+        origins=_origins(known, before, count - behind),
     )
 
 
@@ -347,10 +353,40 @@ def _first(count: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def changed_rows(new: Part, old: Part) -> Iterable[int]:
-    """Return which records of `new` may differ from those of `old`: all where nothing is known."""
+def _replaced(cells: Sequence[Cell], begin: int, end: int, new: Sequence[Cell]) -> Sequence[Cell]:
+    """Return the cells with others in the place of some: the very same ones if these are equal."""
+    if cells[begin:end] == new:
+        return cells
+    changed = list(cells)
+    changed[begin:end] = new
+    return changed
+
+
+def _origins(before: Part, start: int, end: int) -> tuple[Origin, ...]:
+    """Return the origins of a part with as many records as `before` has at start and end."""
+    further = before.origins[: _MOST_ORIGINS - 1]
+    return (
+        (before.mark, start, end),
+        *((mark, min(start, of_start), min(end, of_end)) for mark, of_start, of_end in further),
+    )
+
+
+def differing(new: Part, old: Part) -> tuple[range, range]:
+    """Return which records of both may differ: all where nothing is known."""
     if new.mark is old.mark:
-        return ()
-    if new.origin is not None and new.origin[0] is old.mark:
-        return range(new.origin[1], new.origin[2])
-    return range(len(new))
+        return range(0), range(0)
+    for mark, start, end in new.origins:
+        if mark is old.mark:
+            return range(start, len(new) - end), range(start, len(old) - end)
+    return range(len(new)), range(len(old))
+
+
+def text_since(part: Part, mark: object) -> bytes:
+    """Return the bytes of a part that may have come since it had this mark: else all."""
+    if part.mark is mark:
+        return b""
+    for earlier, start, end in part.origins:
+        if earlier is mark:
+            rows = range(start, len(part) - end)
+            return part.data[part.spans[2 * start] : part.spans[2 * rows[-1] + 1]] if rows else b""
+    return part.data

@@ -1,8 +1,8 @@
 """
 A store that is opened without its driver, where opening that would find nothing to do.
 
-Most commands look at records, or change names. What they need is small and quick to load; the whole
-store is opened behind this one when something is asked for that is not here.
+Most commands look at records, or change names, or make a layer or a container. What they need is
+small and quick to load; the whole store is opened behind this one when something else is asked for.
 
 Nothing is to do where the overlay driver was opened before since the last boot: its answers are in
 the run root, its directories are there, and no option asks for anything else. Wherever that is not
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from holdfs.core.config import StoreOptions
+    from holdfs.core.containing import Containing
     from holdfs.core.looking import Kind
     from holdfs.core.recordset import RecordSet
     from holdfs.core.store import Store
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _DRIVER = "overlay"
 #: Its only option that changes nothing but how layers are mounted.
 _MOUNT_OPTIONS = "overlay.mountopt="
+#: What takes the driver, but none of what else the whole store loads.
+_MAKING = frozenset({"create_layer", "create_image", "create_container"})
 
 
 class QuickStore(Changing):
@@ -45,6 +48,7 @@ class QuickStore(Changing):
         super().__init__(options, places)
         self._open_whole = open_whole
         self._whole: Store | None = None
+        self._maker: Containing | None = None
 
     @property
     def whole(self) -> Store:
@@ -53,19 +57,35 @@ class QuickStore(Changing):
             self._whole = self._open_whole()
         return self._whole
 
+    @property
+    def maker(self) -> Containing:
+        """What makes layers, images and containers, opened at the first use."""
+        if self._maker is None:
+            from holdfs.core.containing import Containing
+            from holdfs.drivers import open_driver
+
+            driver = open_driver(
+                _DRIVER,
+                graph_root=self.options.graph_root,
+                run_root=self.options.run_root,
+                options=self.options.driver_options,
+            )
+            self._maker = Containing(self.options, driver)
+        return self._maker
+
     def __getattr__(self, name: str) -> Any:
         # Only what is not found here comes this way.
-        return getattr(self.whole, name)
+        return getattr(self.maker if name in _MAKING else self.whole, name)
 
     def set_of(self, kind: Kind) -> RecordSet[Any]:
         """Return the set of a kind, to be changed."""
         if kind == "layers":
             # Layers that a crash left half made are deleted first, and that takes the driver.
-            return self.whole.layers
+            return self.maker.layers
         from holdfs.core.recordset import RecordSet
 
         reader: Any = self.images if kind == "images" else self.containers
-        return RecordSet(reader.shape, reader.lock, reader.sources)
+        return RecordSet(reader.shape, reader.lock, reader.sources, reader.known)
 
     def pull_up(self, ref: str) -> None:
         """Do nothing: there are no additional stores."""

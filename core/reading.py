@@ -13,11 +13,12 @@ only looks is done before msgspec would be loaded.
 from __future__ import annotations
 
 from _thread import allocate_lock
+from itertools import chain
 
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.generic import Generic, R
 from holdfs.core.formats.shapes import SEPARATOR
-from holdfs.core.part import Part, changed_rows, entries, read_columns, read_part, stat_signature
+from holdfs.core.part import Part, differing, entries, read_columns, read_part, stat_signature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from holdfs.core.lockfile import LockFile, LockGroup
     from holdfs.core.part import Cell, Signature, Source
 
+#: Up to so many records an index of all is changed, not made anew.
+_FEW = 500
 _ZERO_TIMES = ("", "0001-01-01T00:00:00Z")
 
 
@@ -76,16 +79,23 @@ class Records(Generic[R]):
         # Where a record is: its place in its part, times the count of parts, plus the part's.
         self._places = self._index(known)
         self._by_name: dict[str, str] | None = None
+        self._name_count = -1
         self._sorted: list[str] | None = None
-        self._ids: tuple[str, ...] | None = None
+        #: What is wrong with a file of this kind as a whole.
+        self.damage = next((part.damage for part in self.parts if part.damage is not None), None)
+        self._cells: dict[str, Sequence[Cell]] = {}
+        #: Full IDs in file order, each once.
+        self.ids: Sequence[str] = tuple(self._places)
+        if known is not None:
+            self._take_over(known)
 
     def _index(self, known: Records[R] | None) -> dict[str, int]:
-        if (
-            known is not None
-            and len(known.parts) == len(self.parts)
-            and all(a.ids == b.ids for a, b in zip(known.parts, self.parts, strict=True))
-        ):
-            return known._places
+        if known is not None and len(known.parts) == len(self.parts):
+            if all(a.ids == b.ids for a, b in zip(known.parts, self.parts, strict=True)):
+                return known._places
+            last = self._last_added(known)
+            if last:
+                return {**known._places, last: (len(self.parts[0]) - 1) * len(self.parts)}
         places: dict[str, int] = {}
         step = len(self.parts)
         for index, part in enumerate(self.parts):
@@ -95,6 +105,43 @@ class Records(Generic[R]):
                 found = {key: place for key, place in found.items() if key not in places}
             places.update(found)
         return places
+
+    def _last_added(self, known: Records[R]) -> str:
+        """Return the ID of the one record that follows those of `known`, "" if that is not all."""
+        if len(self.parts) > 1 and any(len(part) for part in self.parts[1:]):
+            return ""
+        part, before = self.parts[0], known.parts[0]
+        rows, old_rows = differing(part, before)
+        is_all = len(known) == len(before) and not old_rows and rows.stop == len(part)
+        if not is_all or len(rows) != 1 or part.ids[-1] in known._places:
+            return ""
+        return str(part.ids[-1])
+
+    def _take_over(self, known: Records[R]) -> None:
+        """Make the indexes that `known` has, where it takes only a few changes to them."""
+        if self._places is known._places:
+            self._sorted, self.ids = known._sorted, known.ids
+        by_name = known._by_name
+        # Only where no two have one name: else it is for the whole to say who has it now.
+        if by_name is None or known.count_names() != len(by_name):
+            return
+        before, after = self.differing(known)
+        if len(before) + len(after) > _FEW:
+            return
+        by_name = dict(by_name)
+        either = dict.fromkeys((*before, *after))
+        for record_id in either:
+            if record_id in known:
+                for name in known.names_of(record_id):
+                    by_name.pop(name, None)
+        count = len(by_name)
+        for record_id in either:
+            if record_id in self:
+                names = self.names_of(record_id)
+                by_name.update(dict.fromkeys(names, record_id))
+                count += len(names)
+        if count == len(by_name):
+            self._by_name, self._name_count = by_name, count
 
     def place(self, record_id: str) -> tuple[Part, int]:
         """Return the part that holds the record, and its number there; KeyError if none does."""
@@ -109,18 +156,6 @@ class Records(Generic[R]):
 
     def __contains__(self, record_id: object) -> bool:
         return record_id in self._places
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Full IDs in file order, each once."""
-        if self._ids is None:
-            self._ids = tuple(self._places)
-        return self._ids
-
-    @property
-    def damage(self) -> StoreDamaged | None:
-        """What is wrong with a file of this kind as a whole."""
-        return next((part.damage for part in self.parts if part.damage is not None), None)
 
     def check(self) -> None:
         """Raise StoreDamaged if any record can't be told, as before a check of who uses what."""
@@ -151,9 +186,13 @@ class Records(Generic[R]):
         """
         if record_id not in self._places:
             return None
+        part, at = self.place(record_id)
+        if part.is_sound:
+            from holdfs.core.formats.records import decode_sound
+
+            return decode_sound(part.raw(at), self.shape)
         from holdfs.core.unsure import decoded
 
-        part, at = self.place(record_id)
         return decoded(part, self.shape, at)
 
     def one(self, record_id: str) -> R:
@@ -178,37 +217,46 @@ class Records(Generic[R]):
         part, at = self.place(record_id)
         return part.raw(at)
 
-    def has_ids_of(self, other: Records[R]) -> bool:
-        """Whether both have the same records in the same order; False also where that is dear."""
-        return self._places is other._places
+    def differing(self, old: Records[R]) -> tuple[Sequence[str], Sequence[str]]:
+        """
+        Return the IDs of all records that may differ between `old` and this, there and here.
 
-    def changed_since(self, old: Records[R]) -> tuple[str, ...]:
-        """Return the IDs that both have and whose bytes differ, in file order."""
-        if len(old.parts) == len(self.parts) and self._places is old._places:
-            # In the daemon's way to show another tool's change: only what may differ is compared.
-            step = len(self.parts)
-            suspects = [
-                new.ids[at]
-                for index, (new, before) in enumerate(zip(self.parts, old.parts, strict=True))
-                for at in changed_rows(new, before)
-                if self._places[new.ids[at]] == at * step + index
-            ]
-        else:
-            suspects = [record_id for record_id in self._places if record_id in old._places]
-        return tuple(i for i in suspects if self.raw(i) != old.raw(i))
+        One that is in neither is the same in both. All of both where nothing is known.
+        """
+        if len(old.parts) != len(self.parts):
+            return old.ids, self.ids
+        before: list[str] = []
+        after: list[str] = []
+        for part, other in zip(self.parts, old.parts, strict=True):
+            rows, other_rows = differing(part, other)
+            before += other.ids[other_rows.start : other_rows.stop]
+            after += part.ids[rows.start : rows.stop]
+        return before, after
 
     # -- what is known of every record ---------------------------------------------------------
 
     def column(self, key: str) -> Iterator[tuple[str, Cell]]:
         """Yield the ID of each record and its cell of this column, in file order."""
-        if len(self.parts) == 1 and len(self._places) == len(self.parts[0]):
-            part = self.parts[0]
-            return zip(part.ids, part.columns.get(key, ()), strict=True)
-        return (
-            (record_id, part.columns[key][at])
-            for record_id in self._places
-            for part, at in (self.place(record_id),)
-        )
+        return zip(self.ids, self.cells_of(key), strict=True)
+
+    def cells_of(self, key: str) -> Sequence[Cell]:
+        """Return the cell of each of `ids` in turn, the same object every time."""
+        cells = self._cells.get(key)
+        if cells is None:
+            cells = self._cells[key] = self._joined(key)
+        return cells
+
+    def _joined(self, key: str) -> Sequence[Cell]:
+        parts = [part for part in self.parts if len(part)]
+        if len(self._places) < sum(map(len, parts)):  # some are there twice
+            return [
+                part.columns[key][at]
+                for record_id in self._places
+                for part, at in (self.place(record_id),)
+            ]
+        if len(parts) == 1:
+            return parts[0].columns.get(key, ())
+        return list(chain.from_iterable(part.columns[key] for part in parts))
 
     def cell(self, record_id: str, key: str) -> Cell:
         """Return one record's cell. KeyError for an ID or a column that is not there."""
@@ -290,10 +338,12 @@ class Records(Generic[R]):
 
     def count_names(self) -> int:
         """Return how many names all records have, one that several have counted with each."""
-        return sum(
-            cell.count(SEPARATOR) if isinstance(cell, str) else len(cell)
-            for _, cell in self.column("names")
-        )
+        if self._name_count < 0:
+            self._name_count = sum(
+                cell.count(SEPARATOR) if isinstance(cell, str) else len(cell)
+                for _, cell in self.column("names")
+            )
+        return self._name_count
 
     def resolve(self, ref: str) -> str | None:
         """
@@ -340,18 +390,30 @@ class Reader(Generic[R]):
         self.sources = tuple(sources)
         self._mutex = allocate_lock()
         self._current: Records[R] | None = None
+        # Whether an edit of this process holds the lock: then nobody else writes.
+        self._is_ours = False
+
+    @property
+    def known(self) -> Records[R] | None:
+        """The records as they were last read, None if they never were."""
+        return self._current
 
     def current(self) -> Records[R]:
         """
         Return the records as they are on disk now: the object of last time unless one changed.
 
-        Takes no lock of the store. Costs a stat a file and a 64-byte read.
+        Takes no lock of the store. Costs a stat a file and a 64-byte read. During an edit of this
+        process they are those of its last save, and nothing is looked at: who is woken by the
+        token that was just written would read the old file once more, and be in the way.
         """
+        if self._is_ours and (current := self._current) is not None:
+            return current
         # The token first: should a writer come in between, the next look finds it changed.
         token = self.lock.token()
         signature = (token, tuple(stat_signature(source.path) for source in self.sources))
         with self._mutex:
-            if self._current is None or self._current.signature != signature:
+            is_known = self._current is not None and self._is_ours
+            if self._current is None or not (is_known or self._current.signature == signature):
                 self._current = self._read(token, self._current)
             return self._current
 

@@ -13,14 +13,13 @@ Source: spec 6.4, 6.5.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 from holdfs.core.atomic import write_atomic
 from holdfs.core.errors import StoreReadOnly
 from holdfs.core.formats.generic import Generic, R
 from holdfs.core.formats.splicing import spliced
 from holdfs.core.part import row_of, signature_of
 from holdfs.core.reading import Reader, Records
+from holdfs.native.light import contextmanager
 from holdfs.native.scan import scan_members
 
 TYPE_CHECKING = False
@@ -40,8 +39,11 @@ class RecordSet(Reader[R]):
         shape: Shape[R],
         lock: LockFile | LockGroup,
         sources: Sequence[Source],
+        known: Records[R] | None = None,
     ) -> None:
+        """Args as of `Reader`; known: What was read of these very files before."""
         super().__init__(shape, lock, sources)
+        self._current = known
         # Signatures of files that were found wholly readable: a long-lived process checks once.
         self._sound: set[Signature] = set()
 
@@ -63,8 +65,12 @@ class RecordSet(Reader[R]):
                     check_part(part, self.shape)
             edit = Edit(self, held, fresh)
             self._publish(fresh)
-            yield edit
-            edit.save()
+            self._is_ours = True
+            try:
+                yield edit
+                edit.save()
+            finally:
+                self._is_ours = False
 
     def _publish(self, sound: Records[R]) -> None:
         """Take over records that are known to be wholly readable."""
@@ -126,8 +132,8 @@ class Edit(Generic[R]):
 
         index, at = self._find(new.id)
         old = self.records.one(new.id)
-        raw = edited(self._parts[index].raw(at), old, new)
-        self._splice(index, at, at + 1, [raw])
+        members = _members(self._parts[index].raw(at))
+        self._splice(index, at, at + 1, [edited(members, old, new)])
 
     def change(self, record_id: str, changes: Mapping[str, str | Sequence[str]]) -> None:
         """
@@ -136,12 +142,7 @@ class Edit(Generic[R]):
         As `replace`, for those who can do without the whole record.
         """
         index, at = self._find(record_id)
-        raw = self._parts[index].raw(at)
-        members = scan_members(raw)
-        if members is None:
-            from holdfs.core.unsure import members_of
-
-            members = members_of(raw)
+        members = _members(self._parts[index].raw(at))
         self._splice(index, at, at + 1, [spliced(members, self._shape, changes)])
 
     def remove(self, record_id: str) -> None:
@@ -205,3 +206,12 @@ class Edit(Generic[R]):
             kept = tuple(dict.fromkeys(n for n in names if by_name[n] == record_id))
             if kept != names:
                 self.change(record_id, {"names": kept})
+
+
+def _members(raw: bytes) -> list[tuple[str, bytes]]:
+    members = scan_members(raw)
+    if members is None:
+        from holdfs.core.unsure import members_of
+
+        members = members_of(raw)
+    return members

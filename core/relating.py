@@ -4,9 +4,7 @@ Relating pristine objects: layer to parent, image to top layer, container to ima
 *Pristine*: nothing was put in the object's layer, and nothing refers to it.
 """
 
-import msgspec
-
-from holdfs.core import bigdata, oci
+from holdfs.core import bigdata
 from holdfs.core.containing import Containing
 from holdfs.core.describing import Describing
 from holdfs.core.errors import InvalidValue, NotPristine, StoreReadOnly
@@ -37,7 +35,7 @@ class Relating(Containing, Describing):
                     f"layer {layer_id} can't be put on a parent any more: "
                     "make a new one with mkdir in the parent's children/"
                 )
-            changed = msgspec.structs.replace(record, parent=parent_id)
+            changed = record.replaced(parent=parent_id)
             self.layers.recreate(edit, changed)
         return changed
 
@@ -61,7 +59,7 @@ class Relating(Containing, Describing):
             NotPristine: It has a top layer, or a container was made from it.
         """
         images = self.images.current()
-        if oci.DESCRIBED in images.one(self.full_id("images", images, image)).flags:
+        if bigdata.DESCRIBED in images.one(self.full_id("images", images, image)).flags:
             self.seal_chain(layer)
         with self.layers.lock.writing():
             layer_id = self.full_id("layers", self.layers.current(), layer)
@@ -73,13 +71,13 @@ class Relating(Containing, Describing):
                         f"image {image_id} has its top layer or a container already: "
                         "make a new image with mkdir in the layer's images/"
                     )
-                changed = msgspec.structs.replace(record, layer=layer_id)
-                if oci.DESCRIBED in record.flags:
+                changed = record.replaced(layer=layer_id)
+                if bigdata.DESCRIBED in record.flags:
                     directory = edit.records.data_dir(image_id)
                     for key, data in self.description(changed.layer, changed.created):
                         changed = bigdata.write_item(directory, "image", changed, key, data)
-                    flags = {**changed.flags, oci.DESCRIBED: True}
-                    changed = msgspec.structs.replace(changed, flags=flags)
+                    flags = {**changed.flags, bigdata.DESCRIBED: True}
+                    changed = changed.replaced(flags=flags)
                 edit.replace(changed)
         return changed
 
@@ -109,7 +107,7 @@ class Relating(Containing, Describing):
                     )
                 # The new layer first: a crash leaves at worst a layer that nobody has.
                 layer = self.read_write_layer(layers, top)
-                changed = msgspec.structs.replace(record, image=image_id, layer=layer.id)
+                changed = record.replaced(image=image_id, layer=layer.id)
                 edit.replace(changed)
                 edit.save()
                 if record.layer in layers.records:

@@ -4,20 +4,24 @@ The sets of records of one store, to be changed as well as looked at (looking.py
     G/storage.lock  G/userns.lock
 """
 
+from __future__ import annotations
+
 import errno
 import os
-from typing import Any
 
 from holdfs.core.changing import Changing
 from holdfs.core.config import StoreOptions
 from holdfs.core.formats.shapes import CONTAINERS, IMAGES
 from holdfs.core.layers import Layers
 from holdfs.core.lockfile import make_private_dir
-from holdfs.core.looking import TYPE_CHECKING, Places
+from holdfs.core.looking import Places
 from holdfs.core.recordset import RecordSet
 from holdfs.drivers.base import Driver
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from holdfs.core.formats.records import Container, Image
     from holdfs.core.looking import Kind as Kind
 else:

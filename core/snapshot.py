@@ -85,6 +85,14 @@ class Snapshot:
             layer_id = str(self.layers.cell(layer_id, "parent"))
         return tuple(reversed(found))
 
+    def is_settled(self, layer_id: str) -> bool:
+        """Whether the layer's content can't change: something is built on it, or it is foreign."""
+        return bool(
+            self.children(layer_id)
+            or self.images_on(layer_id)
+            or self.layers.is_read_only(layer_id)
+        )
+
     def is_dangling_layer(self, layer_id: str) -> bool:
         """Whether no child, image or container has this layer."""
         return not (

@@ -16,15 +16,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from holdfs.core.errors import StoreDamaged
-from holdfs.core.formats import records, times
+from holdfs.core.formats import times, typed
 from holdfs.core.formats.shapes import Shape
 from holdfs.core.part import Part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from holdfs.core.formats.generic import R
     from holdfs.core.part import Cell, Row, Signature, Source
-
-_BAD = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 class _Head(Struct, gc=False, rename=lambda field: field.replace("_", "-")):
@@ -32,7 +31,7 @@ class _Head(Struct, gc=False, rename=lambda field: field.replace("_", "-")):
 
     id: str
     names: tuple[str, ...] = ()
-    created: records.Created = times.ZERO
+    created: typed.Created = times.ZERO
     parent: str = ""
     layer: str = ""
     mapped_layers: tuple[str, ...] = ()
@@ -47,7 +46,7 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
     """Return the part that `data` is, with `damage` or `broken` set if it is damaged."""
     try:
         raws = msgspec.json.decode(data, type=list[Raw] | None) or []
-    except _BAD as error:
+    except typed.UNDECODABLE as error:
         damage = StoreDamaged(source.path, reason(error), position=_position(data, error))
         return Part(source, signature, damage=damage, is_sound=False)
     spans: list[int] = []
@@ -59,12 +58,12 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
         end = start + len(bytes(raw))
         spans += (start, end)
         try:
-            heads.append(records.decode(raw, _Head))
-        except _BAD as error:
+            heads.append(typed.decode_as(raw, _Head))
+        except typed.UNDECODABLE as error:
             damage = StoreDamaged(source.path, reason(error), position=start)
             try:
                 named = msgspec.json.decode(raw, type=_Named)
-            except _BAD:
+            except typed.UNDECODABLE:
                 return Part(source, signature, damage=damage, is_sound=False)
             heads.append(_Head(id=named.id))
             broken[named.id] = damage
@@ -81,8 +80,8 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
 
 
 def row_of(shape: Shape[Any], raw: bytes) -> Row:
-    """Return the cells of one record; raises as `records.decode`."""
-    return _row(shape, records.decode(raw, _Head))
+    """Return the cells of one record; raises as `typed.decode`."""
+    return _row(shape, typed.decode_as(raw, _Head))
 
 
 def members_of(raw: bytes) -> list[tuple[str, bytes]]:
@@ -107,13 +106,13 @@ def check_part(part: Part, shape: Shape[Any]) -> None:
         raise damage
     for at, raw in enumerate(part.raws):
         try:
-            records.decode(raw, shape.record_type)
-        except _BAD as error:
+            typed.decode(raw, shape)
+        except typed.UNDECODABLE as error:
             position = part.spans[2 * at]
             raise StoreDamaged(part.source.path, reason(error), position=position) from None
 
 
-def decoded(part: Part, shape: Shape[records.R], at: int) -> records.R:
+def decoded(part: Part, shape: Shape[R], at: int) -> R:
     """
     Return a record, whole.
 
@@ -124,15 +123,18 @@ def decoded(part: Part, shape: Shape[records.R], at: int) -> records.R:
     if record_id in part.broken:
         raise part.broken[record_id]
     try:
-        return records.decode(part.raw(at), shape.record_type)
-    except _BAD as error:
+        return typed.decode(part.raw(at), shape)
+    except typed.UNDECODABLE as error:
         raise StoreDamaged(part.source.path, f"record {record_id}: {reason(error)}") from None
 
 
 def reason(error: Exception) -> str:
-    """Return what msgspec says, in lower case and without the place."""
+    """Return what msgspec says, as the middle of a sentence and without the place."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     text = re.sub(r" \(byte \d+\)$", "", str(error))
-    return text[:1].lower() + text[1:]
+    text = re.sub(r"`str` matching regex '.*'", "a time as in RFC 3339", text)
+    return text if text.startswith("JSON") else text[:1].lower() + text[1:]
 
 
 def _position(data: bytes, error: Exception) -> int:

@@ -4,7 +4,7 @@ Going on in a user namespace of one's own, as a user without privileges must to 
     caller ──fork──► child: unshare, waits for its maps, goes on as root of the namespace
       │                 ▲
       ╰── writes them ──╯     0 is the caller, 1… the ranges of /etc/subuid and /etc/subgid
-      waits, and ends as the child does
+      enter: waits, and ends as the child does
 
 Source: containers/storage, pkg/unshare; spec cli 6.14.
 """
@@ -25,6 +25,12 @@ _CONFIGURED = "_CONTAINERS_USERNS_CONFIGURED"
 _ROOTLESS_UID = "_CONTAINERS_ROOTLESS_UID"
 _ROOTLESS_GID = "_CONTAINERS_ROOTLESS_GID"
 
+#: What to tell a user who has none.
+NO_SUB_IDS = (
+    "you have no subordinate IDs, so what others than you own in the store can't be read or made;"
+    " as root: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER"
+)
+
 
 class NamespaceFailed(StoreError):
     """There is no user namespace to be had here."""
@@ -40,12 +46,32 @@ def is_inside() -> bool:
     return _CONFIGURED in os.environ
 
 
+def has_sub_ids() -> bool:
+    """Whether the caller has IDs beside his own to map, of users and of groups."""
+    user = _user_name(os.geteuid())
+    return all(_ranges(path, user) for path in ("/etc/subuid", "/etc/subgid"))
+
+
 def enter() -> int | None:
     """
     Go on in a child process, in a user namespace.
 
     Returns:
         None in the child. In the caller, once the child has ended: its exit status.
+
+    Raises:
+        NamespaceFailed: In the caller, and the child is gone.
+    """
+    child = fork()
+    return _wait(child) if child else None
+
+
+def fork(death_signal: int = signal.SIGKILL) -> int:
+    """
+    Return as fork(2) does, the child in a user namespace.
+
+    Args:
+        death_signal: What the child gets when the caller ends.
 
     Raises:
         NamespaceFailed: In the caller, and the child is gone.
@@ -62,18 +88,15 @@ def enter() -> int | None:
     if child == 0:
         os.close(unshared_fd)
         os.close(tell_mapped_fd)
-        _become_root(tell_unshared_fd, mapped_fd, uid, gid)
-        return None
+        _become_root(tell_unshared_fd, mapped_fd, uid, gid, death_signal)
+        return 0
     os.close(tell_unshared_fd)
     os.close(mapped_fd)
     try:
         try:
             said = os.read(unshared_fd, 4096)
             if said != b"ready":
-                raise NamespaceFailed(
-                    f"no user namespace can be made: {os.fsdecode(said)}; "
-                    "--unshare=false goes without"
-                )
+                raise NamespaceFailed(f"no user namespace can be made: {os.fsdecode(said)}")
             for kind, ranges in maps.items():
                 _write_map(kind, child, ranges, is_root=uid == 0)
             os.write(tell_mapped_fd, b"mapped")
@@ -84,12 +107,12 @@ def enter() -> int | None:
     except BaseException:
         os.waitpid(child, 0)
         raise
-    return _wait(child)
+    return child
 
 
-def _become_root(tell_fd: int, mapped_fd: int, uid: int, gid: int) -> None:
+def _become_root(tell_fd: int, mapped_fd: int, uid: int, gid: int, death_signal: int) -> None:
     try:
-        unshare_user()
+        unshare_user(death_signal)
     except OSError as error:
         os.write(tell_fd, os.fsencode(error.strerror or str(error)))
         os._exit(1)

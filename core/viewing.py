@@ -12,10 +12,24 @@ from holdfs.native.mount import umount
 @contextmanager
 def opened_view(driver: Driver, run_root: str, layer_id: str) -> Iterator[int]:
     """
-    Give a descriptor of the tree that a layer shows; no count of mounts tells of it.
+    Give a descriptor of the tree that a layer shows: see `open_view`.
 
-    It is mounted below the run root only until it is open, and goes for good with the descriptor:
-    nothing stays if this process is killed.
+    Raises:
+        DriverError, OSError: It can't be mounted.
+    """
+    fd = open_view(driver, run_root, layer_id)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def open_view(driver: Driver, run_root: str, layer_id: str) -> int:
+    """
+    Return a descriptor of the tree that a layer shows; no count of mounts tells of it.
+
+    It is mounted below the run root only until it is open, and goes for good with the descriptor
+    and all that was opened through it: nothing stays if this process is killed.
 
     Raises:
         DriverError, OSError: It can't be mounted.
@@ -24,13 +38,9 @@ def opened_view(driver: Driver, run_root: str, layer_id: str) -> Iterator[int]:
     try:
         driver.mount_view(layer_id, target)
         try:
-            fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            return os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         finally:
             umount(target)
     finally:
         # Never what is in it: that would be the layer, should it still be mounted.
         os.rmdir(target)
-    try:
-        yield fd
-    finally:
-        os.close(fd)

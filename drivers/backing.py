@@ -1,8 +1,12 @@
 """The Go tools' names of file systems, by the magic number of statfs(2)."""
 
-from typing import Final
+from __future__ import annotations
 
 from holdfs.native.mount import fs_type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 BACKING_NAMES: Final = {
     0x61756673: "aufs",

@@ -7,15 +7,22 @@ A driver knows directories and nothing of records, names, counts or locks: whoev
 store's locks (spec 6.2), and passes full layer IDs only.
 """
 
-import enum
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from __future__ import annotations
+
+from holdfs.native.light import Protocol
+from holdfs.native.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
+    from holdfs.drivers.whiteouts import WhiteoutStyle
 
 #: (first ID in the container, first ID on the host, how many): one line of an ID map.
 IdRange: TypeAlias = tuple[int, int, int]
 #: An ID map; an empty one leaves IDs as they are.
-IdMap: TypeAlias = Sequence[IdRange]
+IdMap: TypeAlias = "Sequence[IdRange]"
 
 
 class DriverError(Exception):
@@ -37,22 +44,7 @@ class DriverNotSupported(DriverError):
     """This driver can't work here (wrong file system, kernel, privileges)."""
 
 
-class WhiteoutStyle(enum.Enum):
-    """How a layer's directory says that something of its parent is gone (spec 8.6)."""
-
-    #: A character device 0:0 in the place of the deleted; `trusted.overlay.opaque`=y on a directory
-    #: that hides what its name had in the parent.
-    TRUSTED_XATTR = "trusted.overlay.opaque"
-    #: The same with `user.overlay.opaque`: in a user namespace, or in a user's own store.
-    USER_XATTR = "user.overlay.opaque"
-    #: Empty files as in a tar, `.wh.NAME` and `.wh..wh..opq`: for a mount program.
-    FILES = "files"
-    #: Nothing says so: the layer is a whole tree, and what is deleted is deleted there.
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class AdditionalLayer:
+class AdditionalLayer(Value):
     """
     A layer that an additional layer store offers (spec 8.12).
 
@@ -65,8 +57,7 @@ class AdditionalLayer:
     info: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountOptions:
+class MountOptions(Value):
     """
     How a layer is to be mounted.
 
@@ -113,6 +104,14 @@ class Driver(Protocol):
     @property
     def force_mask(self) -> int | None:
         """The mode that all unpacked files get, theirs going to an attribute; None for theirs."""
+
+    def check_id(self, layer_id: str) -> None:
+        """
+        Make sure that a layer can have this ID.
+
+        Raises:
+            DriverError: Its directory would be the driver's own, or somewhere else.
+        """
 
     def exists(self, layer_id: str) -> bool:
         """Whether the driver has a directory for this layer, in an additional store perhaps."""
@@ -188,7 +187,11 @@ class Driver(Protocol):
         """
 
     def remove(self, layer_id: str) -> None:
-        """Unmount whatever is mounted below the layer and delete it. Not there: no error."""
+        """
+        Unmount whatever is mounted below the layer and delete it. Not there: no error.
+
+        What no layer can be called (`check_id`) is not there.
+        """
 
     def mount(self, layer_id: str, options: MountOptions) -> str:
         """

@@ -14,7 +14,7 @@ from typing import Final
 
 from holdfs.drivers.backing import backing_name
 from holdfs.drivers.base import DriverError, DriverNotSupported, IdMap, MountOptions
-from holdfs.drivers.directories import DirectoryDriver
+from holdfs.drivers.directories import DirectoryDriver, is_layer_name
 from holdfs.drivers.mountinfo import mounts_below
 from holdfs.drivers.options import (
     format_size,
@@ -155,6 +155,8 @@ class BtrfsDriver(DirectoryDriver):
 
     def remove(self, layer_id: str) -> None:
         """Unmount what is mounted below the layer and destroy its subvolume and all in it."""
+        if not is_layer_name(layer_id):
+            return
         directory = self._directory(layer_id)
         if not os.path.lexists(directory):
             return

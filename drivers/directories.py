@@ -10,10 +10,11 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOptions, WhiteoutStyle
+from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOptions
 from holdfs.drivers.imagestores import refuse_read_only
 from holdfs.drivers.owners import change_owners
 from holdfs.drivers.trees import trees_differ
+from holdfs.drivers.whiteouts import WhiteoutStyle
 from holdfs.native import mount as sys
 from holdfs.native.idmap import rename_below_mounts
 
@@ -45,6 +46,10 @@ class DirectoryDriver:
         self.ignore_chown_errors: Final = ignore_chown_errors
         self._own_dirs = tuple(f"{own}/{where}" for own in (home, image_home) if own)
         self._stores = tuple(stores)
+
+    def check_id(self, layer_id: str) -> None:
+        """Make sure that the ID names one directory, and no hidden one."""
+        check_name(layer_id, self.name)
 
     def exists(self, layer_id: str) -> bool:
         """Whether there is a directory for this layer, here or in an additional store."""
@@ -177,11 +182,16 @@ class DirectoryDriver:
         return f"{self._own_dirs[-1 if read_only else 0]}/{layer_id}"
 
 
+def is_layer_name(name: str) -> bool:
+    """Whether a layer may have this name in a directory of layers."""
+    return bool(name) and not name.startswith(".") and "/" not in name
+
+
 def check_name(layer_id: str, driver_name: str) -> None:
     """
     Make sure that a layer may have this name in a directory of layers.
 
     The callers pass IDs of records; this is the last line before a recursive deletion.
     """
-    if not layer_id or layer_id.startswith(".") or "/" in layer_id:
+    if not is_layer_name(layer_id):
         raise DriverError(f"{layer_id!r} can't be the ID of a {driver_name} layer")

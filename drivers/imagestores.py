@@ -1,5 +1,7 @@
 """Additional image stores, for the drivers that can read from them: never written to."""
 
+from __future__ import annotations
+
 import errno
 import os
 

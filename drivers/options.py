@@ -6,22 +6,26 @@ option is for whichever driver is used.
 Source: spec/cli.md 1.4, spec/store-format.md 11.2.
 """
 
-import re
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from __future__ import annotations
 
 from holdfs.drivers.base import DriverError
+from holdfs.native.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
 
 #: What the Go tools know as drivers; options of the others are left to them.
 KNOWN_DRIVERS: Final = ("aufs", "btrfs", "devicemapper", "overlay", "overlay2", "vfs", "zfs")
 
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.ASCII | re.IGNORECASE)
+_SIZE: Final = r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?"
 
 _TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE: Final = ("0", "f", "F", "false", "FALSE", "False")
 
 
-class Option(NamedTuple):
+class Option(Value):
     """One option of a driver: its lower-case key without the driver's name, and the whole text."""
 
     key: str
@@ -87,7 +91,9 @@ def parse_size(text: str) -> int:
     Raises:
         DriverError: It is no size.
     """
-    match = _SIZE.fullmatch(text)
+    import re
+
+    match = re.fullmatch(_SIZE, text, re.ASCII | re.IGNORECASE)
     if not match:
         raise DriverError(f"invalid size: '{text}'")
     number, unit = match.groups()

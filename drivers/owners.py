@@ -1,5 +1,7 @@
 """ID maps as drivers use them: who root is, maps in one piece, trees given other owners."""
 
+from __future__ import annotations
+
 import errno
 import os
 from itertools import pairwise

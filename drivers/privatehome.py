@@ -1,5 +1,7 @@
 """The private mount of a home on itself: keeps layer mounts out of other namespaces."""
 
+from __future__ import annotations
+
 import os
 
 from holdfs.native.mount import MS_BIND, is_mount_point, make_private, mount, umount

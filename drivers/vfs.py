@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfs.drivers.base import DriverError, IdMap
-from holdfs.drivers.directories import DirectoryDriver, check_name
+from holdfs.drivers.directories import DirectoryDriver, is_layer_name
 from holdfs.drivers.imagestores import parse_image_stores
-from holdfs.drivers.mountinfo import mounts_below
 from holdfs.drivers.options import parse_bool, parse_options, refused_option, unknown_option
 from holdfs.drivers.owners import map_root
-from holdfs.native import mount as sys
+from holdfs.drivers.removing import remove_with_mounts
 from holdfs.native.about import about
-from holdfs.native.remove import remove_tree
 
 
 def open_vfs(graph_root: str, options: Sequence[str], image_store: str = "") -> "VfsDriver":
@@ -132,17 +130,11 @@ class VfsDriver(DirectoryDriver):
 
     def remove(self, layer_id: str) -> None:
         """Unmount whatever is mounted below the layer and delete it. Not there: no error."""
-        check_name(layer_id, self.name)
+        if not is_layer_name(layer_id):
+            return
         for layers_dir in self._own_dirs:
-            if not os.path.lexists(f"{layers_dir}/{layer_id}"):
-                continue
-            for mount in mounts_below(f"{layers_dir}/{layer_id}"):
-                sys.umount(mount.point)
-            layers_fd = os.open(layers_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                remove_tree(layers_fd, layer_id)
-            finally:
-                os.close(layers_fd)
+            if os.path.lexists(f"{layers_dir}/{layer_id}"):
+                remove_with_mounts(layers_dir, layer_id)
 
     def cleanup(self) -> None:
         """Nothing is mounted."""

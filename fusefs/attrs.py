@@ -10,6 +10,9 @@ from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.encoding import LONGEST
 from holdfs.fusefs.tree.node import Stat
 
+#: How long the kernel may keep what is said of content that may change: nobody tells us when.
+_BRIEF_S: Final = 1.0
+
 #: What the kernel is told of one inode, for modules that do not speak to libfuse.
 Reply = EntryAttributes
 
@@ -17,12 +20,16 @@ Reply = EntryAttributes
 class Attributes:
     """
     What all nodes have in common: owner, umask, how long the kernel may keep what it is told.
+
+    Content has an owner of its own, unless the user has said whose all of it is to be.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._uid = settings.uid
         self._gid = settings.gid
         self._mask = ~settings.umask
+        self._are_own = settings.files_are_own
+        self._brief = 0.0 if settings.strict else _BRIEF_S
         self._entry_timeout = 0.0 if settings.strict else settings.entry_timeout_s
         self._attr_timeout = 0.0 if settings.strict else settings.attr_timeout_s
 
@@ -42,14 +49,29 @@ class Attributes:
         attributes.st_mtime_ns = stat.mtime_ns
         attributes.st_ctime_ns = stat.mtime_ns
         attributes.st_atime_ns = stat.mtime_ns
+        if (found := stat.found) is not None:
+            if not self._are_own:
+                attributes.st_uid, attributes.st_gid = found.st_uid, found.st_gid
+            attributes.st_nlink = found.st_nlink
+            attributes.st_rdev = found.st_rdev
+            attributes.st_blocks = found.st_blocks
+            attributes.st_ctime_ns = found.st_ctime_ns
+            attributes.st_atime_ns = found.st_atime_ns
+            if not stat.lasting:
+                attributes.attr_timeout = attributes.entry_timeout = self._brief
         return attributes
 
 
-def file_info(fh: int, *, direct_io: bool = True) -> FileInfo:
-    """Return what open(2) and creat(2) answer."""
+def file_info(fh: int, *, direct_io: bool = True, keep_cache: bool = False) -> FileInfo:
+    """
+    Return what open(2) and creat(2) answer.
+
+    Args:
+        keep_cache: What the kernel has read of the file before is still right.
+    """
     # Direct: the kernel would cut or fill what it reads to the size that it has heard of last, and
     # a value can change between that and the read. A write(2) is one request with its own answer.
-    return FileInfo(fh=fh, direct_io=direct_io, keep_cache=False)
+    return FileInfo(fh=fh, direct_io=direct_io, keep_cache=keep_cache)
 
 
 _STATFS_FIELDS: Final = (

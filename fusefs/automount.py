@@ -8,6 +8,7 @@ Give the path that `rootfs` leads to: mounted when somebody follows the link, go
 "Idle" is the kernel's word (umount2(2), MNT_EXPIRE): marked, and not used for `idle_s`. Any walk
 through the mount takes the mark off, a stat of ours too: so what expires may not look first.
 Counted mounts are marked and unmounted under the store's locks: no other tool's count is cheated.
+In a user namespace each is bound once more, where those outside are sent (cover.py).
 """
 
 import errno
@@ -27,9 +28,10 @@ from holdfs.core.errors import (
 from holdfs.core.snapshot import Snapshot
 from holdfs.core.store import Store
 from holdfs.drivers.base import DriverError
+from holdfs.fusefs.cover import Cover
 from holdfs.fusefs.rundir import RunDirectory, clear_left_behind
 from holdfs.native import mount
-from holdfs.native.mount import Expiry
+from holdfs.native.expiring import Expiry, umount_expire
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class _Slot:
 
     Attributes:
         path: Where it is mounted; "" when it is not.
+        place: Where people are sent to.
         due: When to look whether it is idle (monotonic clock).
     """
 
@@ -53,6 +56,7 @@ class _Slot:
     is_view: bool
     lock: threading.Lock = field(default_factory=threading.Lock)
     path: str = ""
+    place: str = ""
     due: float = 0.0
 
 
@@ -65,13 +69,19 @@ class Automount:
     Args:
         idle_s: After how long an unused mount is taken down; 0 for never.
         read_only: Views only, also of what may be written: nothing in the store is changed.
+        cover: Of a daemon in a namespace of its own.
     """
 
-    def __init__(self, store: Store, *, idle_s: float, read_only: bool = False) -> None:
+    def __init__(
+        self, store: Store, *, idle_s: float, read_only: bool = False, cover: Cover | None = None
+    ) -> None:
         self._store = store
         self._idle_s = idle_s
         self._grace_s = min(1.0, idle_s / 4)
         self._read_only = read_only
+        self._cover = cover
+        # Into our mount namespace: the user's programs are in another one.
+        self._way_in = f"/proc/{os.getpid()}/root" if cover is not None else ""
         self._slots: dict[tuple[str, bool], _Slot] = {}
         self._mutex = threading.Lock()  # for what follows; taken last, and never while waiting
         self._mounted: dict[_Slot, None] = {}
@@ -87,7 +97,7 @@ class Automount:
 
     def target(self, kind: str, object_id: str) -> str:
         """
-        Return the path of the object's file system, mounted now.
+        Return the path by which everybody gets to the object's file system, mounted now.
 
         Args:
             kind: "layers", "images" or "containers".
@@ -98,7 +108,7 @@ class Automount:
         """
         snapshot = self._store.snapshot()
         layer_id = self._layer_of(snapshot, kind, object_id)
-        is_view = self._read_only or kind == "images" or not _may_be_written(snapshot, layer_id)
+        is_view = self._read_only or kind == "images" or snapshot.is_settled(layer_id)
         slot = self._slot(layer_id, is_view)
         with slot.lock:
             if slot.path and not self._visit(slot):
@@ -106,11 +116,11 @@ class Automount:
             if not slot.path:
                 known = snapshot.mounts.get(layer_id)
                 if known is not None and self._store.driver.is_mounted(layer_id):
-                    return known.path
+                    return self._way_in + known.path
                 self._mount(slot)
             # Whoever is sent there needs a moment to arrive; then its mark tells of any use.
             slot.due = time.monotonic() + self._grace_s
-            return slot.path
+            return self._way_in + slot.place
 
     def release(self, kind: str, object_id: str) -> None:
         """
@@ -126,8 +136,9 @@ class Automount:
         for slot in self._slots_of(layer_id):
             with slot.lock:
                 if slot.path and not self._try_unmount(slot):
+                    shown = self._way_in + slot.place
                     raise LayerMounted(
-                        f"{slot.path} is in use: leave it and close its files, then delete"
+                        f"{shown} is in use: leave it and close its files, then delete"
                     )
 
     def expire(self) -> float:
@@ -194,6 +205,9 @@ class Automount:
                 # Noted after it is counted. The other way round, a crash in between would make
                 # the next daemon give back a count that is another tool's.
                 directory.write_counted(self._counted())
+        slot.place = slot.path
+        if self._cover is not None:
+            slot.place = self._cover.bind(slot.path, slot.layer_id)
 
     def _mount_view(self, directory: RunDirectory, slot: _Slot) -> str:
         path = directory.make_mount_point(slot.layer_id)
@@ -207,7 +221,7 @@ class Automount:
     def _visit(self, slot: _Slot) -> bool:
         """Use the mount, so that a mark set before is gone; False if it is not there any more."""
         try:
-            os.stat(slot.path)
+            os.stat(slot.place)
         except FileNotFoundError:
             return False
         if slot.is_view:
@@ -248,9 +262,20 @@ class Automount:
         return False
 
     def _unmount_if_idle(self, slot: _Slot) -> Expiry:
+        if self._cover is None or slot.place == slot.path:
+            return self._unmount_path_if_idle(slot)
+        outcome = self._cover.unbind_if_idle(slot.place)
+        if outcome is not Expiry.UNMOUNTED:
+            return outcome
+        slot.place = slot.path
+        # Nobody was sent to this one: it needs no time of its own to show that it is idle.
+        outcome = self._unmount_path_if_idle(slot)
+        return self._unmount_path_if_idle(slot) if outcome is Expiry.MARKED else outcome
+
+    def _unmount_path_if_idle(self, slot: _Slot) -> Expiry:
         try:
             if slot.is_view:
-                return mount.umount_expire(slot.path)
+                return umount_expire(slot.path)
             return self._store.unmount_if_idle(slot.layer_id)
         except NotKnown:
             return Expiry.UNMOUNTED  # the layer was deleted, its mount and count with it
@@ -261,7 +286,7 @@ class Automount:
 
     def _discard(self, slot: _Slot) -> None:
         """Note that it is not mounted any more."""
-        path, slot.path = slot.path, ""
+        path, slot.path, slot.place = slot.path, "", ""
         if slot.is_view:
             try:
                 os.rmdir(path)
@@ -306,12 +331,3 @@ class Automount:
         if object_id not in snapshot.layers:
             raise LayerNotKnown(object_id)
         return object_id
-
-
-def _may_be_written(snapshot: Snapshot, layer_id: str) -> bool:
-    """Whether the layer's content can still change: nothing is built on it."""
-    return not (
-        snapshot.children(layer_id)
-        or snapshot.images_on(layer_id)
-        or snapshot.layers.is_read_only(layer_id)
-    )

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
-from holdfs.fusefs import daemon, mountpoint
+from holdfs.fusefs import daemon, mountpoint, starting
 from holdfs.fusefs.mountpoint import MountError
 from holdfs.fusefs.settings import Choice, OptionError, parse_options
 
@@ -39,6 +39,8 @@ options for -o:
   ro                 nothing can be changed
   strict             look at the store at each request, let the kernel cache nothing
   allow_other        other users may enter;  allow_root  root may
+  files              beside each rootfs, files: the same content served read-only through FUSE,
+                     with links kept inside (always there in mounts of ordinary users)
   uid=N  gid=N       show this owner;  umask=OCTAL  take these bits off all modes
   idle=SECONDS       unmount an unused rootfs after this time (60; 0: never)
   lock_timeout=S     wait this long for a lock of the store (10)
@@ -47,9 +49,12 @@ options for -o:
   log=FILE           append a log;  log=journal  to the journal or syslog (-f: stderr)
   debug              log each request
   graph=, run=, storage-driver=, storage-opt=   as the options of that name, for fstab
-  and what libfuse and the kernel take (fsname=, max_read=, nodev, noexec, auto_unmount, ...)
+  and what libfuse and the kernel take (fsname=, subtype=, nodev, noexec, auto_unmount, ...)
 
 `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT` ends it.
+
+An ordinary user mounts his own store, with newuidmap (Debian: uidmap), podman or buildah to make a
+user namespace: `files` beside rootfs shows all content as his.
 """
 
 
@@ -73,6 +78,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says and return the exit status."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from holdfs.core import standardfds
+
+        standardfds.occupy()
     try:
         command = parse_command_line(sys.argv[1:] if argv is None else argv)
     except (UsageError, OptionError) as error:
@@ -91,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except KeyboardInterrupt:
         return _fail("interrupted")
+    if os.geteuid() != 0:
+        _tell_of_sub_ids()
     return 0
 
 
@@ -169,12 +180,19 @@ def _absolute(path: str) -> str:
     return os.path.abspath(path) if path else ""
 
 
+def _tell_of_sub_ids() -> None:
+    from holdfs.core.userns import NO_SUB_IDS, has_sub_ids
+
+    if not has_sub_ids():
+        print(f"holdfs: mounted, but {NO_SUB_IDS}", file=sys.stderr)
+
+
 def _stay(choice: Choice) -> int:
     """Serve in this process, for who watches the terminal."""
     try:
         _serve(choice, daemon.Readiness(), to_stderr=True)
-    except _foreseen() as error:
-        return _fail(_explain(error))
+    except starting.foreseen() as error:
+        return _fail(starting.explain(error))
     return 0
 
 
@@ -182,9 +200,9 @@ def _go_behind(choice: Choice, ready: daemon.Readiness) -> None:
     """Serve in the daemon; why it could not is told to the launcher, or else to the log."""
     try:
         _serve(choice, ready, to_stderr=False)
-    except _foreseen() as error:
-        log.error("%s", _explain(error))
-        ready.failed(_explain(error))
+    except starting.foreseen() as error:
+        log.error("%s", starting.explain(error))
+        ready.failed(starting.explain(error))
         raise SystemExit(1) from error
     except Exception as error:
         ready.failed(f"unforeseen {error!r}; -f shows where")
@@ -194,28 +212,12 @@ def _go_behind(choice: Choice, ready: daemon.Readiness) -> None:
 def _serve(choice: Choice, ready: daemon.Readiness, *, to_stderr: bool) -> None:
     settings = choice.settings
     daemon.set_up_logging(settings.log_file, debug=settings.debug, to_stderr=to_stderr)
-    try:
-        from holdfs.fusefs import mount
-    except ImportError as error:
-        if (error.name or "").startswith("holdfs"):
-            raise  # a mistake of ours
-        raise MountError(
-            f"FUSE can't be used ({error}); install pyfuse3 and libfuse 3 (on Debian: fuse3)"
-        ) from error
-    mount.run(choice, ready)
+    if os.geteuid() == 0:
+        starting.serve(choice, ready)
+    else:
+        from holdfs.fusefs.supervisor import Supervisor
 
-
-def _foreseen() -> tuple[type[Exception], ...]:
-    from holdfs.core.errors import StoreError
-    from holdfs.drivers.base import DriverError
-
-    return (MountError, StoreError, DriverError, OSError)
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
-    return str(error)
+        Supervisor(choice, ready).run()
 
 
 def _fail(message: str, status: int = 1) -> int:

@@ -24,7 +24,10 @@ from typing import Final
 from holdfs.fusefs.mountpoint import MountError, answer
 from holdfs.fusefs.settings import JOURNAL
 
-_READY: Final = b"\0"
+#: The word of a daemon that serves; any other is the reason why it can't.
+READY: Final = b"\0"
+#: What ends us in good order. SIGHUP too: of a foreground mount whose terminal is closed.
+END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SYSTEM_LOG: Final = "/dev/log"
 _MESSAGE_SIZE: Final = 4096  # one write of this much to a pipe is atomic
 
@@ -36,7 +39,7 @@ class Readiness:
     Where the daemon says, once, that it serves or why it can't.
 
     Args:
-        fd: The pipe to the launcher, closed with the first word; None if nobody launched us.
+        fd: Leads to who waits for it, and is closed with the first word; None if nobody does.
     """
 
     def __init__(self, fd: int | None = None) -> None:
@@ -44,12 +47,18 @@ class Readiness:
 
     def ready(self) -> None:
         """Tell the launcher, and systemd if it waits (Type=notify)."""
-        self._send(_READY)
+        self._send(READY)
         _notify_systemd("READY=1")
 
     def failed(self, message: str) -> bool:
         """Tell the launcher why. False when there is none, or it has been told `ready`."""
         return self._send(os.fsencode(message))
+
+    def drop(self) -> None:
+        """Leave the word to another process, which has the same descriptor."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
 
     def _send(self, data: bytes) -> bool:
         fd, self._fd = self._fd, None
@@ -83,7 +92,7 @@ def launch(run: Callable[[Readiness], None], mount_point: str, timeout_s: float)
     os.close(writer)
     try:
         message = _read_message(reader, deadline)
-        if message != _READY:
+        if message != READY:
             said = os.fsdecode(message)
             raise MountError(said or "the daemon ended without a word; -f shows what it says")
         if code := answer(mount_point, max(1.0, deadline - time.monotonic())):

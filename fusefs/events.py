@@ -150,7 +150,7 @@ def _differ(before: Records[Any], after: Records[Any], object_id: str) -> bool:
     names = {"names": new.names}
     if hasattr(new, "names_history"):
         names["names_history"] = new.names_history
-    return bool(msgspec.structs.replace(old, **names) != new)
+    return bool(old.replaced(**names) != new)
 
 
 def _sound(seen: Snapshot, new: Snapshot) -> Snapshot:

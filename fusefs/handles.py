@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from holdfs.fusefs.tree.handles import Reader, ScratchHandle, Writer
-from holdfs.fusefs.tree.node import Directory
-from holdfs.fusefs.tree.view import View
+from holdfs.fusefs.tree.node import Directory, Node, Stat
 
 T = TypeVar("T")
 
@@ -15,16 +14,20 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class OpenDirectory:
     """
-    A listing as it was at opendir: no entry twice, none missed while others write.
+    The names as they were at opendir: no entry twice, none missed while others write.
+
+    No view: a long listing would hold the store of that time. What has gone since is left out.
 
     Attributes:
         has_begun: Something was read from it; from the start again means rewinddir.
+        ahead: Entries that were read together, from position `ahead_from` on.
     """
 
     node: Directory
-    view: View
     names: Sequence[str]
     has_begun: bool = False
+    ahead: Sequence[tuple[Node, Stat] | None] = ()
+    ahead_from: int = 0
 
 
 class Handles(Generic[T]):

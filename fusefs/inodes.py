@@ -52,7 +52,11 @@ class Inodes:
         known = self._nodes.get(node.ino)
         if known is not None:
             self._more[node.ino] = self._more.get(node.ino, 0) + 1
-            return known
+            if known.name == node.name and known.parent.ino == node.parent.ino:
+                return known
+            # Another of a file's names, or a new one of its directory: that it has for certain.
+            self._nodes[node.ino] = node
+            return node
         self._nodes[node.ino] = node
         if not _is_computable(node):
             if node.about:

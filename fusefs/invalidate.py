@@ -14,6 +14,7 @@ from pyfuse3 import FileNameT, InodeT
 from holdfs.core.comparing import SetChanges
 from holdfs.core.errors import StoreDamaged
 from holdfs.fusefs.inodes import Inodes
+from holdfs.fusefs.tree.content import ContentTop
 from holdfs.fusefs.tree.node import KINDS, Kind, Node
 from holdfs.fusefs.tree.view import News, View, digests_of
 
@@ -58,6 +59,19 @@ def _digests(kind: Kind, news: News, changes: SetChanges) -> set[str]:
             if record is not None:
                 digests.update(digests_of(record))
     return digests
+
+
+def loosened(inodes: Inodes, news: News) -> list[Node]:
+    """
+    Return the tops of content that could not change and now can: what the kernel knows of all below
+    it keeps for longer than that, and must forget.
+    """
+    return [
+        node
+        for object_id in news.touched
+        for node in inodes.about(object_id)
+        if isinstance(node, ContentTop) and node.is_fixed(news.old) and not node.is_fixed(news.new)
+    ]
 
 
 def invalidate_attributes(nodes: list[Node]) -> None:

@@ -14,6 +14,7 @@ From `pyfuse3.init` on, this process must not touch its own mount point: it woul
 import errno
 import logging
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
@@ -22,69 +23,64 @@ from typing import Final
 import pyfuse3
 import trio
 
-from holdfs.core.config import StoreOptions, load_options
 from holdfs.core.store import Store
 from holdfs.core.watch import Watch
-from holdfs.fusefs import mountpoint, quickloop
+from holdfs.fusefs import quickloop
 from holdfs.fusefs.automount import Automount
-from holdfs.fusefs.daemon import Readiness
+from holdfs.fusefs.cover import Cover
+from holdfs.fusefs.daemon import END_SIGNALS, Readiness
 from holdfs.fusefs.mountpoint import MountError
 from holdfs.fusefs.operations import Operations
-from holdfs.fusefs.settings import Choice, describe, fsname_option
+from holdfs.fusefs.outside import Outside
+from holdfs.fusefs.settings import Choice, Settings, fsname_option
+from holdfs.fusefs.starting import check, log_options, options_of
+from holdfs.native import memory
 
 log = logging.getLogger(__name__)
 
-#: What ends us in good order. SIGHUP too: of a foreground mount whose terminal is closed.
-_END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: How many requests may be waited for at once; pyfuse3's own figure.
 _TASKS: Final = 99
+#: The files of records are of this size and more, and are replaced at every change of the store.
+_LARGE: Final = 256 << 10
 #: After a failed look at the store (no descriptors, no memory) we look again.
 _RETRY_S: Final = 1.0
 
 
-def run(choice: Choice, ready: Readiness) -> None:
+def run(choice: Choice, ready: Readiness, outside: Outside | None = None) -> None:
     """
     Mount, say so, and serve until somebody unmounts or a signal comes.
+
+    Args:
+        outside: Who mounts and unmounts for us where this process, in a user namespace, can't; it
+            has made all checks, too.
 
     Raises:
         MountError, StoreError, DriverError, OSError: It could not be mounted; nothing is left.
     """
+    memory.return_blocks(_LARGE)
     settings = choice.settings
-    options = load_options(
-        graph_root=choice.graph_root,
-        run_root=choice.run_root,
-        driver=choice.driver,
-        driver_options=choice.driver_options,
-    )
-    if choice.graph_root:
-        # Who names a store means one that is there: a slip of the pen must not make a new one.
-        _check_graph_root(options.graph_root)
-    mountpoint.check(settings.mount_point, _roots(options))
-    mountpoint.check_device()
+    options = check(choice) if outside is None else options_of(choice)
+    _allow_descriptors()
     with ExitStack() as stack:
         store = Store.open(options, lock_timeout_s=settings.lock_timeout_s)
         watch = stack.enter_context(_open_watch(store, is_optional=settings.strict))
-        automount = stack.enter_context(
-            closing(Automount(store, idle_s=settings.idle_s, read_only=settings.read_only))
-        )
+        cover = None if outside is None else Cover(settings.mount_point)
+        automount = stack.enter_context(closing(_automount(store, settings, cover)))
         operations = Operations(store, automount, settings)
         early = _collect_end_signals()
-        _init_session(operations, settings.mount_point, _session_options(choice, store.graph_root))
+        _init_session(operations, choice, store.graph_root, outside)
         stack.callback(pyfuse3.close)
         log.info("serving %s at %s", store.graph_root, settings.mount_point)
-        for name, value in describe(settings):
-            log.info("option %s: %s", name, value)
-        trio.run(_serve, operations, watch, automount, ready, early)
+        if outside is None:
+            log_options(settings)
+        trio.run(_serve, operations, watch, automount, ready, early, outside)
         log.info("unmounted")
 
 
-def _check_graph_root(path: str) -> None:
-    try:
-        os.stat(path)
-    except FileNotFoundError as error:
-        raise MountError(
-            f"there is no store at {path}; for a new one, make that directory"
-        ) from error
+def _allow_descriptors() -> None:
+    """Let as many files be open as the system lets us: each that somebody reads may be one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(
@@ -93,11 +89,14 @@ async def _serve(
     automount: Automount,
     ready: Readiness,
     early: Sequence[int],
+    outside: Outside | None,
 ) -> None:
-    numbers = [number for number in _END_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    numbers = [number for number in END_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     with trio.open_signal_receiver(*numbers) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, signals)
+            if outside is not None:
+                nursery.start_soon(_end_with, outside)
             changed, changes = trio.open_memory_channel[None](1)
             nursery.start_soon(_expire, automount, changes)
             if watch is not None:
@@ -119,7 +118,7 @@ def _collect_end_signals() -> list[int]:
     and leave a dead mount. One that is ignored (nohup) stays ignored.
     """
     early: list[int] = []
-    for number in _END_SIGNALS:
+    for number in END_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, _frame: early.append(number))
     return early
@@ -130,6 +129,12 @@ async def _end_on_signal(signals: AsyncIterator[int]) -> None:
         log.info("%s: unmounting", signal.Signals(number).name)
         # Requests that are being answered are answered still; then pyfuse3.main returns.
         pyfuse3.terminate()
+
+
+async def _end_with(outside: Outside) -> None:
+    await trio.lowlevel.wait_readable(outside.fileno())
+    log.info("the supervisor ends: unmounting")
+    pyfuse3.terminate()
 
 
 async def _follow(
@@ -174,6 +179,10 @@ async def _expire(automount: Automount, changes: trio.MemoryReceiveChannel[None]
             await changes.receive()
 
 
+def _automount(store: Store, settings: Settings, cover: Cover | None) -> Automount:
+    return Automount(store, idle_s=settings.idle_s, read_only=settings.read_only, cover=cover)
+
+
 def _open_watch(store: Store, *, is_optional: bool) -> AbstractContextManager[Watch | None]:
     try:
         return Watch(store.watch_paths())
@@ -198,13 +207,23 @@ def _session_options(choice: Choice, graph_root: str) -> set[str]:
     return options
 
 
-def _init_session(operations: Operations, mount_point: str, options: set[str]) -> None:
+def _init_session(
+    operations: Operations, choice: Choice, graph_root: str, outside: Outside | None
+) -> None:
+    options = _session_options(choice, graph_root)
+    target = choice.settings.mount_point
+    if outside is not None:
+        # libfuse would add the first three. That nothing stays is the supervisor's affair.
+        words = ["rw", "nosuid", "nodev", *sorted(options - {"auto_unmount"})]
+        target = f"/dev/fd/{outside.mount(','.join(words))}"
     with _stderr_kept() as said:
         try:
-            pyfuse3.init(operations, mount_point, options)
+            pyfuse3.init(operations, target, options)
         except RuntimeError as error:
             reason = said() or str(error)
-            raise MountError(f"{mount_point} could not be mounted: {reason}") from error
+            raise MountError(
+                f"{choice.settings.mount_point} could not be mounted: {reason}"
+            ) from error
 
 
 @contextmanager
@@ -228,8 +247,3 @@ def _last_line(fd: int) -> str:
     lines = os.fsdecode(os.pread(fd, 4096, 0)).split("\n")
     line = next((line for line in reversed(lines) if line), "")
     return line.removeprefix("fuse: ").removeprefix("fusermount3: ")
-
-
-def _roots(options: StoreOptions) -> list[str]:
-    roots = [options.graph_root, options.run_root, *options.additional_image_stores]
-    return [*roots, options.image_store] if options.image_store else roots

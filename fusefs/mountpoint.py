@@ -30,11 +30,12 @@ class MountError(Exception):
 
 
 class Mount(NamedTuple):
-    """One line of mountinfo (proc(5)): what is mounted, and as what."""
+    """One line of mountinfo (proc(5)): what is mounted, and as what; `device` is its very own."""
 
     point: str
     fs_type: str
     source: str
+    device: str
 
 
 def read_mounts() -> list[Mount]:
@@ -52,7 +53,9 @@ def _parse_mount(line: bytes) -> Mount:
     # ID parent major:minor root POINT options [optional fields…] - TYPE SOURCE options
     before, after = line.split(b" - ", 1)
     fs_type, source = after.split(b" ")[:2]
-    return Mount(_unescape(before.split(b" ")[4]), _unescape(fs_type), _unescape(source))
+    fields = before.split(b" ")
+    point, device = _unescape(fields[4]), fields[2].decode("ascii")
+    return Mount(point, _unescape(fs_type), _unescape(source), device)
 
 
 def _unescape(word: bytes) -> str:
@@ -172,7 +175,7 @@ def unmount_dead(point: str) -> None:
         if os.geteuid() == 0:
             mount.umount(point)
         else:
-            _fusermount(point)
+            fusermount(point)
     except (OSError, subprocess.SubprocessError) as error:
         raise MountError(
             f"a dead mount of holdfs is at {point} and can't be taken away ({error}); "
@@ -180,8 +183,13 @@ def unmount_dead(point: str) -> None:
         ) from error
 
 
-def _fusermount(point: str) -> None:
-    """An ordinary user unmounts with the rights that fusermount3 has."""
+def fusermount(point: str) -> None:
+    """
+    Unmount as an ordinary user may, with the rights that fusermount3 has; also while it is in use.
+
+    Raises:
+        OSError, subprocess.SubprocessError: It did not.
+    """
     subprocess.run(
         ["fusermount3", "-u", "-z", "--", point],
         check=True,

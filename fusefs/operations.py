@@ -29,18 +29,18 @@ from pyfuse3 import (
     StatvfsData,
 )
 
-from holdfs.core.errors import StoreDamaged
 from holdfs.core.store import Store
 from holdfs.fusefs.attrs import file_info, statfs_reply
 from holdfs.fusefs.errnos import answered
 from holdfs.fusefs.handles import OpenDirectory
-from holdfs.fusefs.session import Session
+from holdfs.fusefs.names import known_name, listed_name, new_name
+from holdfs.fusefs.session import UNREADABLE, Session
 from holdfs.fusefs.settings import Settings
+from holdfs.fusefs.tree.content import Content, ContentReader
 from holdfs.fusefs.tree.difftar import DiffReader
-from holdfs.fusefs.tree.encoding import LONGEST
 from holdfs.fusefs.tree.eventsfile import EventsReader
 from holdfs.fusefs.tree.handles import ScratchHandle, Writer, is_writer
-from holdfs.fusefs.tree.node import READ_ONLY_MODE, File, Link, Plan, Stat, Step, refusal
+from holdfs.fusefs.tree.node import File, Link, Plan, Step, gone, refusal
 from holdfs.fusefs.tree.tree import Automount
 from holdfs.fusefs.tree.view import News
 
@@ -50,8 +50,6 @@ _XATTR_PREFIX: Final = "user.holdfs."
 _READABLE: Final = select.POLLIN | select.POLLRDNORM
 #: What the kernel itself says of a file that has no poll.
 _ALWAYS_READY: Final = _READABLE | select.POLLOUT | select.POLLWRNORM
-#: Attributes of an entry that is listed although it can't be read.
-_UNREADABLE: Final = Stat(READ_ONLY_MODE, 0, 0, lasting=False)
 
 
 class Operations(pyfuse3.Operations):
@@ -91,9 +89,10 @@ class Operations(pyfuse3.Operations):
     async def lookup(self, parent_ino: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         view = await self._session.view()
         directory = self._session.directory(parent_ino)
-        text = _known_name(name)
-        node = await self._session.find(directory, view, text) if text is not None else None
-        return await self._session.enter(node, view, "")
+        text = known_name(directory, name)
+        if text is None:
+            raise gone("")
+        return await self._session.look_up(directory, view, text)
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         self._session.inodes.forget(inode_list)
@@ -111,8 +110,8 @@ class Operations(pyfuse3.Operations):
         fh: int | None,
         ctx: RequestContext,
     ) -> EntryAttributes:
-        # Mode, owner and times are accepted and stay, so that cp -p and file managers are content.
         node = self._session.inodes.get(ino)
+        node.check_changeable(await self._session.view())
         if fields.update_size:
             if fh is not None:
                 writer = await self._writer(fh)
@@ -132,6 +131,8 @@ class Operations(pyfuse3.Operations):
         node.check(view)
         if not node.slow_target:
             return os.fsencode(node.target(view))
+        if node.is_content:
+            return os.fsencode(await self._session.of_node(node, node.target, view))
 
         def follow() -> tuple[str, News | None]:
             target = node.target(view)
@@ -147,7 +148,8 @@ class Operations(pyfuse3.Operations):
         self, parent_ino: int, name: bytes, mode: int, ctx: RequestContext
     ) -> EntryAttributes:
         view = await self._session.view()
-        directory, text = self._session.directory(parent_ino), _new_name(name)
+        directory = self._session.directory(parent_ino)
+        text = new_name(directory, name)
         step = directory.mkdir(view, text)
         object_id = await self._session.change(step) if step is not None else ""
         self._session.deadlines.changed()
@@ -159,7 +161,8 @@ class Operations(pyfuse3.Operations):
         self, parent_ino: int, name: bytes, target: bytes, ctx: RequestContext
     ) -> EntryAttributes:
         view = await self._session.view()
-        directory, text = self._session.directory(parent_ino), _new_name(name)
+        directory = self._session.directory(parent_ino)
+        text = new_name(directory, name)
         await self._session.carry_out(directory.symlink(view, text, os.fsdecode(target)))
         view = self._session.tree.view
         return await self._session.enter(directory.lookup(view, text), view, text)
@@ -168,25 +171,27 @@ class Operations(pyfuse3.Operations):
     async def mknod(
         self, parent_ino: int, name: bytes, mode: int, rdev: int, ctx: RequestContext
     ) -> EntryAttributes:
-        raise refusal(errno.EPERM, "no special file can be made here")
+        self._session.directory(parent_ino).mknod()
 
     @answered("link", changes=True)
     async def link(
         self, ino: int, new_parent_ino: int, new_name: bytes, ctx: RequestContext
     ) -> EntryAttributes:
-        raise refusal(errno.EPERM, "no hard link can be made here; ln -s makes a relation")
+        self._session.directory(new_parent_ino).link()
 
     @answered("unlink", changes=True)
     async def unlink(self, parent_ino: int, name: bytes, ctx: RequestContext) -> None:
         view = await self._session.view()
-        directory, text = self._session.directory(parent_ino), _new_name(name)
+        directory = self._session.directory(parent_ino)
+        text = new_name(directory, name)
         await self._session.carry_out(directory.unlink(view, text))
         self._session.show_elsewhere(directory, text)
 
     @answered("rmdir", changes=True)
     async def rmdir(self, parent_ino: int, name: bytes, ctx: RequestContext) -> None:
         view = await self._session.view()
-        directory, text = self._session.directory(parent_ino), _new_name(name)
+        directory = self._session.directory(parent_ino)
+        text = new_name(directory, name)
         await self._session.carry_out(directory.rmdir(view, text))
         self._session.show_elsewhere(directory, text)
 
@@ -196,7 +201,7 @@ class Operations(pyfuse3.Operations):
         parent_ino: int,
         name: bytes,
         new_parent_ino: int,
-        new_name: bytes,
+        new_name_: bytes,
         flags: int,
         ctx: RequestContext,
     ) -> None:
@@ -205,7 +210,7 @@ class Operations(pyfuse3.Operations):
         view = await self._session.view()
         directory = self._session.directory(parent_ino)
         new_directory = self._session.directory(new_parent_ino)
-        text, new_text = _new_name(name), _new_name(new_name)
+        text, new_text = new_name(directory, name), new_name(new_directory, new_name_)
         plan = directory.rename(view, text, new_directory, new_text, replace=not flags)
         await self._session.carry_out(plan)
         self._session.show_elsewhere(directory, text)
@@ -220,6 +225,10 @@ class Operations(pyfuse3.Operations):
             node = self._session.file(ino)
             node.check(view)
             reader = await self._opened(node, lambda: node.open_reader(view))
+            if isinstance(reader, ContentReader):
+                keep = reader.is_fixed and not self._session.is_strict
+                fh = self._session.files.add(reader)
+                return file_info(fh, direct_io=False, keep_cache=keep)
             # A layer's diff is large, and read in small pieces too: the kernel then reads ahead.
             is_lasting = isinstance(reader, DiffReader) and reader.is_lasting
             return file_info(self._session.files.add(reader), direct_io=not is_lasting)
@@ -238,7 +247,7 @@ class Operations(pyfuse3.Operations):
 
     async def _opened(self, node: File, open_: Callable[[], T]) -> T:
         if node.slow_open:
-            return await trio.to_thread.run_sync(open_, limiter=self._session.threads_of(node))
+            return await self._session.of_node(node, open_)
         return open_()
 
     def _add_writer(self, node: File, writer: Writer) -> FileInfo:
@@ -250,7 +259,8 @@ class Operations(pyfuse3.Operations):
         self, parent_ino: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
         view = await self._session.view()
-        directory, text = self._session.directory(parent_ino), _new_name(name)
+        directory = self._session.directory(parent_ino)
+        text = new_name(directory, name)
         node, writer = directory.create(view, text, append=bool(flags & os.O_APPEND))
         info = self._add_writer(node, writer)
         try:
@@ -361,45 +371,33 @@ class Operations(pyfuse3.Operations):
         node = self._session.directory(ino)
         node.check(view)
         names = await self._session.names(node, view)
-        return self._session.directories.add(OpenDirectory(node, view, names))
+        return self._session.directories.add(OpenDirectory(node, names))
 
     @answered("readdir")
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         opened = self._session.directories.get(fh)
+        view = await self._session.view()
         if start_id == 0 and opened.has_begun:
             # rewinddir: what is there now.
-            opened.view = await self._session.view()
-            opened.names = await self._session.names(opened.node, opened.view)
+            opened.names = await self._session.names(opened.node, view)
         opened.has_begun = True
-        node, view, names = opened.node, opened.view, opened.names
+        node, names = opened.node, opened.names
         for offset, dots in enumerate((node, node.parent)):
             # The kernel does not count these two as looked up.
             if offset >= start_id:
-                reply = self._session.fill(dots, _UNREADABLE._replace(mode=_DOTS_MODE), view)
+                reply = self._session.fill(dots, UNREADABLE._replace(mode=_DOTS_MODE), view)
                 if not pyfuse3.readdir_reply(token, b"." * (offset + 1), reply, offset + 1):
                     return
         first = max(start_id - 2, 0)
-        # Those of the whole directory or none.
-        for kept in self._session.ready_entries(opened)[first:]:
-            if not pyfuse3.readdir_reply(token, kept.name, kept.reply, first + 3):
-                return
-            self._session.inodes.enter(kept.node)
-            first += 1
-        for at in range(first, len(names)):
-            entry = await self._session.find(node, view, names[at])
-            if entry is None:
-                continue  # hidden since opendir
-            try:
-                stat = await self._session.stat(entry, view)
-            except FileNotFoundError:
-                continue
-            except (StoreDamaged, OSError):
-                stat = _UNREADABLE
-            name = names[at].encode("utf-8", "surrogatepass")
-            reply = self._session.fill(entry, stat, view)
-            if not pyfuse3.readdir_reply(token, name, reply, at + 3):
-                return
-            self._session.inodes.enter(entry)
+        while first < len(names):
+            for found in await self._session.entries_from(opened, view, first):
+                if found is not None:
+                    entry, reply = found
+                    name = listed_name(node, names[first])
+                    if not pyfuse3.readdir_reply(token, name, reply, first + 3):
+                        return
+                    self._session.inodes.enter(entry)
+                first += 1
 
     @answered("releasedir")
     async def releasedir(self, fh: int) -> None:
@@ -417,34 +415,28 @@ class Operations(pyfuse3.Operations):
 
     @answered("getxattr")
     async def getxattr(self, ino: int, name: bytes, ctx: RequestContext) -> bytes:
+        view, node = await self._session.view(), self._session.inodes.get(ino)
         text = os.fsdecode(name)
+        if isinstance(node, Content) and node.shows_xattr(text):
+            return await self._session.of_node(node, node.content_xattr, view, text)
         if not text.startswith(_XATTR_PREFIX):
             # For what is not "user." not merely none: `ls -l` then stops asking for each file.
             number = errno.ENODATA if text.startswith("user.") else errno.ENOTSUP
             raise OSError(number, "no such attribute")
-        view, node = await self._session.view(), self._session.inodes.get(ino)
         value = node.xattr(view, text.removeprefix(_XATTR_PREFIX))
         if value is None:
             raise OSError(errno.ENODATA, "no such attribute")
         return value
 
-
-def _known_name(name: bytes) -> str | None:
-    """Return the name to look up; None if nothing can have it, as it is not UTF-8."""
-    if len(name) > LONGEST:
-        raise OSError(errno.ENAMETOOLONG, f"a name can't be longer than {LONGEST} bytes")
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _new_name(name: bytes) -> str:
-    """Return the name of an entry to be made, moved or removed."""
-    text = _known_name(name)
-    if text is None:
-        raise refusal(errno.EINVAL, "the name is not UTF-8")
-    return text
+    @answered("listxattr")
+    async def listxattr(self, ino: int, ctx: RequestContext) -> Sequence[bytes]:
+        if not self._session.tree.settings.files:
+            # What is ours is not listed: the kernel need not ask again, for no file at all.
+            raise FUSEError(errno.ENOSYS)
+        view, node = await self._session.view(), self._session.inodes.get(ino)
+        if not isinstance(node, Content):
+            return ()
+        return await self._session.of_node(node, node.content_xattrs, view)
 
 
 _DOTS_MODE: Final = 0o040555

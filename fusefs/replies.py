@@ -1,21 +1,23 @@
 """
 Replies that are given again as long as the view is the same.
 
-    attributes   of the inodes asked for last      a program stats what the kernel may not answer
-    listings     of the directories that follow     `ls -l` of 10,000 objects: with no work for an
-                 from the view alone                object but to hand it over
+    attributes   of the inodes asked for last     a program stats what the kernel may not answer
+    listings     of the objects of each kind      `ls -l` of 10,000 objects: with no work for an
+                                                  object but to hand it over
 
 What is kept here the kernel was allowed to keep too: a newer view, of which the kernel is told, is
-what ends it in both places.
+what ends it in both places. Of a listing it ends only what it changed: a store of thousands of
+objects in which something changes every second is not made anew every second.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from holdfs.core.errors import StoreDamaged
-from holdfs.fusefs.attrs import Attributes, Reply
-from holdfs.fusefs.tree.node import Directory, Node, Stat
+from holdfs.fusefs.attrs import Reply
+from holdfs.fusefs.tree.collection import Collection, object_entry
+from holdfs.fusefs.tree.node import Directory, Kind, Node
+from holdfs.fusefs.tree.objects import ObjectDir
 from holdfs.fusefs.tree.view import View
 
 #: More are seldom asked for again and again.
@@ -41,74 +43,97 @@ class Kept:
         self._replies[ino] = reply
 
 
-class Entry(NamedTuple):
-    """One entry of a listing, ready to be given."""
-
-    name: bytes
-    node: Node
-    stat: Stat
-    reply: Reply
-
-
 @dataclass(slots=True)
 class _Listing:
-    view: View
+    """
+    One collection.
+
+    Attributes:
+        ids, created: Of the objects, what all the rest follows from. (Not their records: those are
+            the whole file.)
+        names: All entries, the objects first.
+        replies: Of objects that were listed, by entry.
+    """
+
+    ids: Sequence[str]
+    created: Sequence[Any]
     names: Sequence[str]
-    entries: Sequence[Entry] | None = None
-    #: Of the view before, by name.
-    known: Mapping[str, Entry] | None = None
+    replies: dict[str, Reply] = field(default_factory=dict)
 
 
 class Listings:
-    """Of the directories with `follows_view`: the entries of the last view that was listed."""
+    """
+    What the collections list. An object's own directory has attributes that follow from its record,
+    so a reply is good until that changes.
+    """
 
-    def __init__(self, attributes: Attributes) -> None:
-        self._attributes = attributes
-        self._listings: dict[int, _Listing] = {}
+    def __init__(self) -> None:
+        self._listings: dict[Kind, _Listing] = {}
 
     def names(self, directory: Directory, view: View) -> Sequence[str]:
-        """Return the names in a directory, which need not be the same object every time."""
-        if not directory.follows_view:
+        """Return the names in a directory, which may be the same object every time."""
+        if not isinstance(directory, Collection):
             return directory.names(view)
-        last = self._listings.get(directory.ino)
-        if last is not None and last.view is view:
-            return last.names
-        listing = _Listing(view, directory.names(view))
-        if last is not None and last.entries:
-            listing.known = dict(zip(last.names, last.entries, strict=True))
-        self._listings[directory.ino] = listing
-        return listing.names
+        view.readable(directory.kind)  # or it says what is damaged
+        return self._listing(directory, view).names
 
-    def entries(self, directory: Directory, view: View) -> Sequence[Entry]:
-        """
-        Return one entry for each of `names`, with the replies for the view that is the current one.
+    def reply(self, directory: Directory, view: View, name: str) -> Reply | None:
+        """Return the reply for an entry as it is in this view, if that was kept."""
+        if not isinstance(directory, Collection):
+            return None
+        return self._listing(directory, view).replies.get(name)
 
-        Returns:
-            None at all if they have to be asked one by one: the directory does not follow from the
-            view, or something in it is damaged.
-        """
-        listing = self._listings.get(directory.ino)
-        if listing is None or listing.view is not view:
-            return ()
-        if listing.entries is None:
-            try:
-                listing.entries = self._made(directory, listing)
-            except (StoreDamaged, OSError):
-                listing.entries = ()
-            listing.known = None
-        return listing.entries
+    def keep(self, directory: Directory, view: View, node: Node, reply: Reply) -> None:
+        """Keep what was replied for an entry in this view, if that is of use."""
+        if isinstance(directory, Collection) and isinstance(node, ObjectDir) and reply.attr_timeout:
+            self._listing(directory, view).replies[node.name] = reply
 
-    def _made(self, directory: Directory, listing: _Listing) -> list[Entry]:
-        view, known = listing.view, listing.known or {}
-        made: list[Entry] = []
-        for name in listing.names:
-            entry = known.get(name)
-            node = entry.node if entry is not None else directory.lookup(view, name)
-            if node is None or node.slow:
-                raise FileNotFoundError(name)
-            stat = node.attributes(view)
-            if entry is None or entry.stat != stat:
-                reply = self._attributes.fill(node.ino, stat, lasting_entry=node.lasting_entry)
-                entry = Entry(name.encode("utf-8", "surrogatepass"), node, stat, reply)
-            made.append(entry)
-        return made
+    def _listing(self, directory: Collection, view: View) -> _Listing:
+        records = view.records(directory.kind)
+        last = self._listings.get(directory.kind)
+        ids, created = records.ids, records.cells_of("created")
+        if last is None:
+            last = _Listing(ids, created, directory.names(view))
+        elif last.ids is not ids or last.created is not created:
+            last = _followed(last, ids, created)
+        self._listings[directory.kind] = last
+        return last
+
+
+def _followed(last: _Listing, ids: Sequence[str], created: Sequence[Any]) -> _Listing:
+    """Return the listing of newer records; the replies of the old one are the new one's."""
+    old_ids, old_created = last.ids, last.created
+    # Compared in pieces, at the speed of C: that most strings are the same objects tells at once.
+    start = min(_same_start(ids, old_ids), _same_start(created, old_created))
+    end = min(_same_end(ids, old_ids, start), _same_end(created, old_created, start))
+    stop, old_stop = len(ids) - end, len(old_ids) - end
+    now = dict(zip(ids[start:stop], created[start:stop], strict=True))
+    for object_id, was in zip(old_ids[start:old_stop], old_created[start:old_stop], strict=True):
+        if now.get(object_id) != was:
+            last.replies.pop(object_entry(object_id), None)
+    names = [*last.names[:start], *map(object_entry, now), *last.names[old_stop:]]
+    return _Listing(ids, created, names, last.replies)
+
+
+def _same_start(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """Return how many are equal from the start on."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _same_end(a: Sequence[Any], b: Sequence[Any], start: int) -> int:
+    """Return how many are equal from the end on, the first `start` aside."""
+    low, high = 0, min(len(a), len(b)) - start
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[len(a) - middle : len(a) - low] == b[len(b) - middle : len(b) - low]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

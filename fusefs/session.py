@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from holdfs.core.errors import StoreError
+from holdfs.core.errors import StoreDamaged, StoreError
 from holdfs.core.store import Store
 from holdfs.drivers.base import DriverError
 from holdfs.fusefs import invalidate
@@ -23,10 +23,20 @@ from holdfs.fusefs.deadlines import Deadlines
 from holdfs.fusefs.errnos import errno_of, is_foreseen, is_refusal, reason_of
 from holdfs.fusefs.handles import Handles, OpenDirectory
 from holdfs.fusefs.inodes import Inodes
-from holdfs.fusefs.replies import Entry, Kept, Listings
+from holdfs.fusefs.replies import Kept, Listings
 from holdfs.fusefs.settings import Settings
+from holdfs.fusefs.tree.content import ContentDir
 from holdfs.fusefs.tree.handles import Reader, Writer
-from holdfs.fusefs.tree.node import Directory, File, Node, Plan, Stat, gone, refusal
+from holdfs.fusefs.tree.node import (
+    READ_ONLY_MODE,
+    Directory,
+    File,
+    Node,
+    Plan,
+    Stat,
+    gone,
+    refusal,
+)
 from holdfs.fusefs.tree.root import Root
 from holdfs.fusefs.tree.tree import Automount, Tree
 from holdfs.fusefs.tree.view import News, View
@@ -35,6 +45,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+#: Attributes of an entry that is listed although it can't be read.
+UNREADABLE: Final = Stat(READ_ONLY_MODE, 0, 0, lasting=False)
+#: How many entries of content are read together: what the kernel takes at once is half of that.
+_AHEAD: Final = 64
 #: Requests whose first argument is a file handle.
 _BY_HANDLE: Final = frozenset({"read", "write", "flush", "fsync", "release"})
 
@@ -48,7 +62,7 @@ class Session:
 
     def __init__(self, store: Store, automount: Automount, settings: Settings) -> None:
         self.tree = Tree(store, automount, settings)
-        self._is_strict = settings.strict
+        self.is_strict = settings.strict
         self.inodes = Inodes(Root())
         self.files: Handles[Reader | Writer] = Handles()
         self.directories: Handles[OpenDirectory] = Handles()
@@ -58,15 +72,18 @@ class Session:
         self.pollers: dict[int, Callable[[], None]] = {}
         self._attributes = Attributes(settings)
         self._kept = Kept()
-        self._listings = Listings(self._attributes)
+        self._listings = Listings()
         # Apart, since work that waits for a lock must not take the threads of work that does not.
         self._store_threads = trio.CapacityLimiter(8)
         self._load_thread = trio.CapacityLimiter(1)
         self.mount_threads = trio.CapacityLimiter(16)
         self.disk_threads = trio.CapacityLimiter(4)
+        #: Of content: with a mount program that hangs, nothing else does.
+        self._content_threads = trio.CapacityLimiter(8)
         #: For what reads or writes whole layers, and may take minutes.
         self.stream_threads = trio.CapacityLimiter(8)
         self.deadlines = Deadlines(self.tree.next_deadline, self._expire, self.tree.clock)
+        self._trees_opened = 0
 
     # -- refusals --------------------------------------------------------------------------
 
@@ -112,16 +129,16 @@ class Session:
         if news is None:
             return
         self._note(news)
-        if not self._is_strict:
+        if not self.is_strict:
             nodes = invalidate.stale_nodes(self.inodes, news)
             await trio.to_thread.run_sync(
                 invalidate.invalidate_attributes, nodes, limiter=self._load_thread
             )
-            invalidate.invalidate_entries(nodes, self.tree.view)
+            self._invalidate_entries(nodes, news)
 
     async def view(self) -> View:
         """Return the view to answer from; with `-o strict` the store is asked first."""
-        if self._is_strict:
+        if self.is_strict:
             # Inline: a dozen short system calls while nothing has changed, and a thread would cost
             # ten times that at every request.
             self.announce(self.tree.load())
@@ -132,10 +149,15 @@ class Session:
         if news is None:
             return
         self._note(news)
-        if not self._is_strict:
+        if not self.is_strict:
             nodes = invalidate.stale_nodes(self.inodes, news)
             invalidate.invalidate_attributes(nodes)
-            invalidate.invalidate_entries(nodes, self.tree.view)
+            self._invalidate_entries(nodes, news)
+
+    def _invalidate_entries(self, nodes: list[Node], news: News) -> None:
+        invalidate.invalidate_entries(nodes, self.tree.view)
+        for node in invalidate.loosened(self.inodes, news):
+            invalidate.invalidate_entry(node)
 
     def _note(self, news: News) -> None:
         self.tree.note(news)
@@ -146,7 +168,9 @@ class Session:
                 wake()
 
     def threads_of(self, node: Node) -> trio.CapacityLimiter:
-        """Return where the work on an open file of this node runs, if it has to be a thread."""
+        """Return where the work on this node runs, if it has to be a thread."""
+        if node.is_content:
+            return self._content_threads
         is_long = isinstance(node, File) and node.is_long
         return self.stream_threads if is_long else self.disk_threads
 
@@ -219,22 +243,31 @@ class Session:
         """Return what a function gives that reads the disk, in a thread."""
         return await trio.to_thread.run_sync(read, *args, limiter=self.disk_threads)
 
+    async def of_node(self, node: Node, read: Callable[..., T], *args: object) -> T:
+        """Return what a function gives that reads the disk for this node, in a thread."""
+        result = await trio.to_thread.run_sync(read, *args, limiter=self.threads_of(node))
+        if node.is_content and self._trees_opened != self.tree.open_trees.opened:
+            # One more that is to be let go at some time.
+            self._trees_opened = self.tree.open_trees.opened
+            self.deadlines.changed()
+        return result
+
     async def find(self, directory: Directory, view: View, name: str) -> Node | None:
         """Return the entry of this name, None if there is none."""
         if directory.slow_lookup:
-            return await self.on_disk(directory.lookup, view, name)
+            return await self.of_node(directory, directory.lookup, view, name)
         return directory.lookup(view, name)
 
     async def names(self, directory: Directory, view: View) -> Sequence[str]:
         """Return what a listing of the directory shows."""
         if directory.slow_lookup:
-            return await self.on_disk(directory.names, view)
+            return await self.of_node(directory, directory.names, view)
         return self._listings.names(directory, view)
 
     async def stat(self, node: Node, view: View) -> Stat:
         """Return a node's attributes, with the size of what is being written."""
         if node.slow:
-            stat = await self.on_disk(node.attributes, view)
+            stat = await self.of_node(node, node.attributes, view)
         else:
             stat = node.attributes(view)
         writer = self.writers.get(node.ino)
@@ -259,9 +292,19 @@ class Session:
         node.check(view)
         stat = await self.stat(node, view)
         reply = self.fill(node, stat, view)
-        if stat.lasting and not self._is_strict and view is self.tree.view:
+        if stat.lasting and not self.is_strict and view is self.tree.view:
             self._kept.keep(view, ino, reply)
         return reply
+
+    async def look_up(self, directory: Directory, view: View, name: str) -> Reply:
+        """Return the reply for an entry of a directory; FileNotFoundError if there is none."""
+        if not isinstance(directory, ContentDir):
+            return await self.enter(await self.find(directory, view, name), view, "")
+        (found,) = await self.of_node(directory, directory.entries, view, [name])
+        if found is None:
+            raise gone("")
+        self.inodes.enter(found[0])
+        return self.fill(*found, view)
 
     async def enter(self, node: Node | None, view: View, path: str) -> Reply:
         """Return the reply that makes a node known to the kernel; FileNotFoundError for None."""
@@ -271,15 +314,57 @@ class Session:
         self.inodes.enter(node)
         return self.fill(node, stat, view)
 
-    def ready_entries(self, opened: OpenDirectory) -> Sequence[Entry]:
-        """Return all entries of an open directory with their replies, or none if not kept."""
-        if opened.view is not self.tree.view:
-            return ()
-        return self._listings.entries(opened.node, opened.view)
+    async def entry(self, directory: Directory, view: View, name: str) -> tuple[Node, Reply] | None:
+        """Return what is listed under a name, with the reply; None if it has gone meanwhile."""
+        is_current = view is self.tree.view
+        reply = self._listings.reply(directory, view, name) if is_current else None
+        if reply is not None and (known := self.inodes.find(reply.st_ino)) is not None:
+            return known, reply
+        try:
+            node = await self.find(directory, view, name)
+            if node is None:
+                return None
+            if reply is not None:
+                return node, reply
+            stat = await self._listed_stat(node, view)
+        except FileNotFoundError:
+            return None
+        reply = self.fill(node, stat, view)
+        if view is self.tree.view:
+            self._listings.keep(directory, view, node, reply)
+        return node, reply
+
+    async def entries_from(
+        self, opened: OpenDirectory, view: View, first: int
+    ) -> Sequence[tuple[Node, Reply] | None]:
+        """
+        Return some of what an open directory lists, from this position on, each with its reply.
+
+        None for what has gone meanwhile. Content is read so many entries in one go.
+        """
+        node = opened.node
+        if not isinstance(node, ContentDir):
+            return (await self.entry(node, view, opened.names[first]),)
+        if not opened.ahead_from <= first < opened.ahead_from + len(opened.ahead):
+            names = opened.names[first : first + _AHEAD]
+            opened.ahead = await self.of_node(node, node.entries, view, names)
+            opened.ahead_from = first
+        return [
+            found and (found[0], self.fill(*found, view))
+            for found in opened.ahead[first - opened.ahead_from :]
+        ]
+
+    async def _listed_stat(self, node: Node, view: View) -> Stat:
+        try:
+            return await self.stat(node, view)
+        except FileNotFoundError:
+            raise
+        except (StoreDamaged, OSError):
+            return UNREADABLE
 
     def show_elsewhere(self, directory: Directory, name: str) -> None:
         """Let the kernel forget an entry of an object that was hidden, under its other aliases."""
-        if self._is_strict or not directory.about:
+        if self.is_strict or not directory.about:
             return
         for node in list(self.inodes.about(directory.about)):
             if node.name == name and node.parent.ino != directory.ino:

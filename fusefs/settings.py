@@ -1,7 +1,7 @@
 """
 What the user chose for one mount: the words of `-o`, sorted.
 
-    -o ro,idle=5,max_read=65536,x-systemd.automount,run=/run/other
+    -o ro,idle=5,subtype=example,x-systemd.automount,run=/run/other
        ╰┬──────╯ ╰┬───────────╯ ╰┬────────────────╯ ╰┬───────────╯
      Settings   libfuse, kernel  for mount(8), kept   Choice: which store
                                  away from libfuse
@@ -37,6 +37,10 @@ class Settings:
         idle_s: After how long an unused `rootfs` mount of ours is taken down.
         uid, gid: Owner shown for everything.
         umask: Permission bits taken off everything shown.
+        files: Content is served too, through `files`.
+        files_are_own: What `files` shows belongs to `uid` and `gid` as well, not to whom it belongs
+            on the disk. In a user namespace of ours: FUSE takes the host's IDs, of which only
+            the user's own mean anything to him.
         allow_other, allow_root: Who else may enter the mount.
         debug: Log each request.
         log_file: Where the daemon writes its log; "" for nowhere (`-f`: stderr), or `JOURNAL`.
@@ -55,6 +59,8 @@ class Settings:
     uid: int = field(default_factory=os.getuid)
     gid: int = field(default_factory=os.getgid)
     umask: int = 0
+    files: bool = False
+    files_are_own: bool = False
     allow_other: bool = False
     allow_root: bool = False
     debug: bool = False
@@ -95,7 +101,8 @@ _IDLE: Final = frozenset((
     "lazytime", "nolazytime",
 ))  # fmt: skip
 
-#: Words that libfuse 3 hands on to the kernel, or takes for the session.
+#: Words that libfuse 3 hands on to the kernel, or takes for the session. Not `max_read=`: libfuse
+#: wants it said once more at FUSE_INIT, which pyfuse3 does not, and ends the session.
 _FOR_FUSE: Final = frozenset((
     "suid", "nosuid", "dev", "nodev", "exec", "noexec", "async", "sync", "atime", "noatime",
     "dirsync", "auto_unmount",
@@ -103,7 +110,6 @@ _FOR_FUSE: Final = frozenset((
 _FOR_FUSE_PREFIXES: Final = (
     "fsname=",
     "subtype=",
-    "max_read=",
     "context=",
     "fscontext=",
     "defcontext=",
@@ -113,6 +119,7 @@ _FOR_FUSE_PREFIXES: Final = (
 _FLAGS: Final = {
     "ro": "read_only",
     "strict": "strict",
+    "files": "files",
     "allow_other": "allow_other",
     "allow_root": "allow_root",
     "debug": "debug",
@@ -126,6 +133,11 @@ _SECONDS: Final = {
 _NUMBERS: Final = {"uid": ("uid", 10), "gid": ("gid", 10), "umask": ("umask", 8)}
 #: The store can be chosen here too: fstab has no other place for it.
 _STORE: Final = {"graph": "graph_root", "run": "run_root", "storage-driver": "driver"}
+#: All words that are ours, as they are documented.
+WORDS: Final = (
+    *_FLAGS,
+    *(f"{word}=" for word in (*_SECONDS, *_NUMBERS, "log", *_STORE, "storage-opt")),
+)
 _MAX_ID: Final = 2**32 - 2
 
 
@@ -159,6 +171,7 @@ def parse_options(texts: Iterable[str], mount_point: str) -> Choice:
         elif key in _NUMBERS and has_value:
             name, base = _NUMBERS[key]
             chosen[name] = _parse_number(key, value, base)
+            chosen["files_are_own"] = chosen.get("files_are_own", False) or key != "umask"
         elif key == "log" and value:
             chosen["log_file"] = value if value == JOURNAL else os.path.abspath(value)
         elif key in _STORE and value:
@@ -166,6 +179,8 @@ def parse_options(texts: Iterable[str], mount_point: str) -> Choice:
         elif key == "storage-opt" and value:
             driver_options.append(value)
         elif word in _FOR_FUSE or word.startswith(_FOR_FUSE_PREFIXES):
+            if not word.isascii():
+                raise OptionError(f"{word} cannot be told to libfuse; write it in ASCII")
             passed[_opposite_free(key)] = _escape(word)
         else:
             raise OptionError(f"unknown option {word!r} in -o; --help lists those that exist")

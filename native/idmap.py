@@ -1,14 +1,20 @@
 """User namespaces that stand for ID maps, mounts that show other owners, chown of whole trees."""
 
+from __future__ import annotations
+
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
 
 from holdfs.native._native import ffi, lib
+from holdfs.native.light import contextmanager
 
-_Map = Sequence[tuple[int, int, int]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Final, TypeAlias
+
+    _Map: TypeAlias = Sequence[tuple[int, int, int]]
+
 
 _LONGEST_PATH: Final = 4096
 _MAX_ID: Final = 0xFFFFFFFF

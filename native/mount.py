@@ -5,14 +5,18 @@ unmounting now or once idle, and what is known about a path without asking its f
 Flags are those of mount(2), MS_*, everywhere.
 """
 
-import enum
+from __future__ import annotations
+
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
 
 from holdfs.native._native import ffi, lib
+from holdfs.native.light import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Final
 
 MS_RDONLY: Final = 0x1
 MS_NOSUID: Final = 0x2
@@ -35,7 +39,6 @@ OVERLAY_MAGIC: Final = 0x794C7630
 FUSE_MAGIC: Final = 0x65735546
 
 _MNT_DETACH: Final = 2
-_MNT_EXPIRE: Final = 4
 
 # The new API has other bits for some flags; those that belong to the superblock are words there.
 _ATTRIBUTES: Final = (
@@ -57,16 +60,6 @@ _SUPERBLOCK_WORDS: Final = (
 _LONGEST_VALUE: Final = 255
 _LONGEST_DATA: Final = 4095
 _NO_NEW_API: Final = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
-
-
-class Expiry(enum.Enum):
-    """What an attempt to unmount an idle mount came to."""
-
-    UNMOUNTED = "unmounted"
-    #: Idle now; the next attempt unmounts it unless it is used before.
-    MARKED = "marked"
-    #: Somebody has a file or directory of it open.
-    BUSY = "busy"
 
 
 def mount_overlay(
@@ -258,17 +251,6 @@ def umount(path: str, *, detach: bool = True) -> None:
         OSError: EINVAL when nothing is mounted there, EBUSY when it is in use.
     """
     _check(lib.hold_umount(os.fsencode(path), _MNT_DETACH if detach else 0), path)
-
-
-def umount_expire(path: str) -> Expiry:
-    """Unmount `path` if nobody has used it since the last call said MARKED; never waits."""
-    result: int = lib.hold_umount(os.fsencode(path), _MNT_EXPIRE)
-    if result == -errno.EAGAIN:
-        return Expiry.MARKED
-    if result == -errno.EBUSY:
-        return Expiry.BUSY
-    _check(result, path)
-    return Expiry.UNMOUNTED
 
 
 def is_mount_point(path: str) -> bool:

@@ -96,6 +96,14 @@ def _userns() -> str | None:
     return None
 
 
+def _sub_ids() -> str | None:
+    """What gives an ordinary user more than one ID: ranges for new users, and who may map them."""
+    if not os.path.exists("/etc/subuid") or not os.path.exists("/etc/subgid"):
+        return "no /etc/subuid and /etc/subgid, so useradd gives no ranges"
+    missing = [name for name in ("newuidmap", "newgidmap", "useradd") if not shutil.which(name)]
+    return f"{missing[0]} is not installed" if missing else None
+
+
 def _idmap() -> str | None:
     """Whether overlay takes ID-mapped lowers, where the tests' temporary directories are."""
     with tempfile.TemporaryDirectory(prefix="holdfs-probe-") as top:
@@ -171,6 +179,11 @@ def _tool(name: str, *args: str) -> Callable[[], str | None]:
     return probe
 
 
+def _bash_completion() -> str | None:
+    path = "/usr/share/bash-completion/bash_completion"
+    return None if os.path.exists(path) else "bash-completion is not installed"
+
+
 def _installed(name: str) -> Callable[[], str | None]:
     """For a program that does nothing without a screen, not even show its version."""
     return lambda: None if shutil.which(name) else f"{name} is not installed"
@@ -199,6 +212,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "overlay": _overlay,
     "overlay-kernel": _overlay_kernel,
     "userns": _userns,
+    "sub-ids": _sub_ids,
     "idmap": _idmap,
     "seccomp": _seccomp,
     "faketime": _installed("faketime"),
@@ -216,11 +230,13 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "debootstrap": _tool("debootstrap", "--version"),
     "vim": _tool("vim", "--version"),
     "nano": _tool("nano", "--version"),
+    "bash-completion": _bash_completion,
     "rsync": _tool("rsync", "--version"),
     "mc": _tool("mc", "--version"),
     "gio": _tool("gio", "version"),
     "xvfb": _tool("Xvfb", "-help"),
     "xdotool": _installed("xdotool"),
+    "xclip": _tool("xclip", "-version"),
     "openbox": _tool("openbox", "--version"),
     "import": _tool("import", "-version"),
     "thunar": _installed("thunar"),

@@ -13,7 +13,7 @@ import os
 from holdfs.core.archive.interrupt import interrupt_fd
 from holdfs.core.errors import DamagedStream, InvalidDigest
 from holdfs.core.formats import idmap
-from holdfs.drivers.base import WhiteoutStyle
+from holdfs.drivers.whiteouts import WhiteoutStyle
 from holdfs.native.about import about
 from holdfs.native.untar import IdRange, UntarError, UntarOptions, Whiteouts
 from holdfs.native.untar import untar as native_untar
@@ -122,10 +122,7 @@ def _ranges(maps: idmap.Maps) -> list[IdRange]:
 
 def noted(layer: Layer, unpacked: Unpacked) -> Layer:
     """Return the record with all that is known of the stream that filled the layer."""
-    import msgspec
-
-    return msgspec.structs.replace(
-        layer,
+    return layer.replaced(
         compressed_diff_digest=f"sha256:{unpacked.compressed_sha256}",
         compressed_size=unpacked.compressed_size,
         diff_digest=f"sha256:{unpacked.sha256}",

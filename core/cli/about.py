@@ -27,8 +27,6 @@ def version(store: Store, given: Given, arguments: list[str]) -> int:
 
 def config(store: Store, given: Given, arguments: list[str]) -> int:
     """Print what the configuration says. The options of this command line do not show."""
-    from msgspec import to_builtins
-
     from holdfs.core.config import load_options
     from holdfs.core.idmapping import configured
 
@@ -41,8 +39,8 @@ def config(store: Store, given: Given, arguments: list[str]) -> int:
         ("driver", options.driver),
         ("driver-priority", options.driver_priority),
         ("driver-options", options.driver_options),
-        ("uidmap", [to_builtins(m) for m in maps.uidmap]),
-        ("gidmap", [to_builtins(m) for m in maps.gidmap]),
+        ("uidmap", maps.uidmap),
+        ("gidmap", maps.gidmap),
         ("root_auto_ns_user", options.root_auto_userns_user),
         ("auto_userns_min_size", options.auto_userns_min_size),
         ("auto_userns_max_size", options.auto_userns_max_size),

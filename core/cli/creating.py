@@ -1,5 +1,5 @@
 """
-`create-layer`, `import-layer`, `create-image`, `create-container`, `create-storage-layer`.
+`create-layer`, `import-layer`, `create-image`, `create-container`.
 
     ID
     TABNAME             each name
@@ -55,26 +55,6 @@ def import_layer(store: Store, given: Given, arguments: list[str]) -> int:
             progress=watch,
         )
     return _say(layer, given)
-
-
-def create_storage_layer(store: Store, given: Given, arguments: list[str]) -> int:
-    """Make a layer's directory alone, on the argument if there is one."""
-    from holdfs.core import unrecorded
-    from holdfs.core.idmapping import INHERITED
-
-    layer_id = unrecorded.create(
-        store,
-        given.text("id"),
-        parent=_first(arguments),
-        label=given.text("label"),
-        maps=idmaps.asked(given) or INHERITED,
-        read_only=given.flag("readonly"),
-    )
-    if given.flag("json"):
-        output.json(layer_id)
-    else:
-        output.out(f"{layer_id}\n")
-    return 0
 
 
 def create_image(store: Store, given: Given, arguments: list[str]) -> int:

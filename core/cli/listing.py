@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from holdfs.core.cli.options import Given
     from holdfs.core.errors import StoreError
-    from holdfs.core.formats.records import Image, R
+    from holdfs.core.formats.generic import R
+    from holdfs.core.formats.records import Image
     from holdfs.core.part import Cell
     from holdfs.core.reading import Records
     from holdfs.core.snapshot import Snapshot

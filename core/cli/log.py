@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 def set_up(*, debug: bool) -> None:
-    """Send what the packages log to stderr."""
+    """Send what the packages log to stderr; not twice, however often it is asked for."""
     logger = logging.getLogger("holdfs")
+    if logger.handlers:
+        return
     logger.addHandler(_Handler())
     logger.setLevel(logging.DEBUG if debug else logging.ERROR)
     logger.propagate = False

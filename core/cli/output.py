@@ -18,10 +18,12 @@ from holdfs.core.cli import failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import TextIO, TypeAlias
 
-    Json: TypeAlias = "str | int | bool | list[Json] | tuple[Json, ...] | dict[str, Json]"
+    from holdfs.native.values import Value
+
+    Json: TypeAlias = "str | int | bool | Value | Sequence[Json] | dict[str, Json]"
 
 
 class OutputFailed(Exception):
@@ -108,19 +110,10 @@ def json(value: Json) -> None:
 
 def json_text(value: Json) -> str:
     """Return compact JSON, map keys sorted, escaped as by Go."""
-    from holdfs.core.formats.gojson import json_string
+    # Here, since most commands write none.
+    from holdfs.core.formats import gojson
 
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json_string(value)
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, dict):
-        # Go sorts the bytes of the keys.
-        keys = sorted(value, key=encoded)
-        return "{" + ",".join(f"{json_string(k)}:{json_text(value[k])}" for k in keys) + "}"
-    return "[" + ",".join(json_text(item) for item in value) + "]"
+    return gojson.json_text(value)
 
 
 def json_object(fields: Iterable[tuple[str, Json]]) -> str:

@@ -32,12 +32,15 @@ FAILED: Final = 1
 BAD_OPTION: Final = 125
 
 #: Modules of commands that make do with a store opened quickly (core/quick.py).
-_QUICK: Final = frozenset({"listing", "names", "examining", "data"})
+_QUICK: Final = frozenset({"creating", "data", "examining", "listing", "names"})
 
 
 def main() -> int:
     """Run the command line in `sys.argv` and return the exit status; raises KeyboardInterrupt."""
-    _occupy_standard_fds()
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from holdfs.core import standardfds
+
+        standardfds.occupy()
     try:
         status = run(sys.argv[1:])
         output.flush()
@@ -108,8 +111,12 @@ def _run_command(command: commands.Command, word: str, words: list[str], setting
     if command.in_namespace or given.flag("unshare"):
         from holdfs.core import userns
 
-        # None: this is the child, and inside.
-        ended = None if userns.is_inside() else userns.enter()
+        try:
+            # None: this is the child, and inside.
+            ended = None if userns.is_inside() else userns.enter()
+        except userns.NamespaceFailed as error:
+            output.err(f"{failure.words(error)}; --unshare=false goes without\n")
+            return FAILED
         if ended is not None:
             return ended
     return _act(command, arguments, settings)
@@ -158,6 +165,14 @@ def _open_store(settings: Settings, *, is_quick: bool) -> Store:
     if not is_quick or is_debug or options.warnings:
         return open_whole()
     from holdfs.core.quick import open_quickly
+    from holdfs.native.light import set_up_logging
+
+    def set_up_log() -> None:
+        from holdfs.core.cli import log
+
+        log.set_up(debug=False)
+
+    set_up_logging(set_up_log)
 
     quick: Any = open_quickly(options, open_whole)
     return open_whole() if quick is None else quick
@@ -201,12 +216,3 @@ def _die_of_pipe() -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGPIPE)
     return 128 + signal.SIGPIPE
-
-
-def _occupy_standard_fds() -> None:
-    # Started with one of 0-2 closed, the store's files would get these numbers, and a child
-    # process would write its messages into them.
-    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
-        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass
-        os.close(fd)

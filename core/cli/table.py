@@ -110,7 +110,7 @@ COMMANDS: Final = (
     Command(
         "create-storage-layer",
         "createstoragelayer",
-        code="creating:create_storage_layer",
+        code="unrecorded:create_storage_layer",
         summary="Create a new layer only in the driver, without a record",
         synopsis=f"{SYNOPSIS} [parentLayerNameOrID]",
         example="create-storage-layer -i scratch",

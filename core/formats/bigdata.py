@@ -8,10 +8,13 @@ Names of big-data files: a key becomes one name in the object's directory.
 Source: containers/storage, store.go makeBigDataBaseName; spec 3.1.
 """
 
-import base64
-from typing import Final
+from __future__ import annotations
 
 from holdfs.core.errors import InvalidBigDataName
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _PLAIN: Final = frozenset(".0123456789abcdefghijklmnopqrstuvwxyz")
 
@@ -26,6 +29,8 @@ def file_name(key: str) -> str:
     """
     name = key
     if any(char not in _PLAIN for char in key[:-1]):
+        import base64
+
         name = "=" + base64.standard_b64encode(os_bytes(key)).decode("ascii")
         # Go cleans the joined path, which drops a trailing slash; an inner one needs a directory.
         name = name.rstrip("/")

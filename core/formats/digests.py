@@ -4,12 +4,17 @@ Digests, `algorithm:hex`, and which digest a big-data item counts with.
 Source: opencontainers/go-digest; spec 3.3.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import json
-from typing import Any, Final
 
 from holdfs.core.errors import InvalidDigest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 _HEX_DIGITS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
 _HEX = frozenset("0123456789abcdef")
@@ -51,6 +56,12 @@ def digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def is_digest_of(of: str, data: bytes) -> bool:
+    """Whether `of`, a digest that was checked, is that of `data`."""
+    algorithm, _, digits = of.partition(":")
+    return hashlib.new(algorithm, data).hexdigest() == digits
+
+
 def is_manifest(key: str) -> bool:
     """Whether a big-data item of this key counts as a manifest of its image."""
     return key.startswith("manifest")
@@ -68,7 +79,7 @@ def manifest_digest(data: bytes) -> str:
         return digest(data)
     try:
         manifest = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return digest(data)
     if not isinstance(manifest, dict) or manifest.get("schemaVersion") != 1:
         return digest(data)
@@ -81,7 +92,7 @@ def _signed_payload(data: bytes, manifest: dict[str, Any]) -> bytes | None:
     try:
         protected = json.loads(_base64url(manifest["signatures"][0]["protected"]))
         return data[: int(protected["formatLength"])] + _base64url(protected["formatTail"])
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError):
         return None
 
 

@@ -1,10 +1,8 @@
-"""Texts and lists of them as Go's JSON encoder writes them, without a JSON library."""
+"""JSON as Go's encoder writes it, without a JSON library, which takes long to import."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from holdfs.native.values import Value
 
 _ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x20), *map(ord, "<>&\u2028\u2029"))}
 _ESCAPES.update({ord(char): "\\" + char for char in '"\\'})
@@ -19,8 +17,36 @@ def json_string(text: str) -> str:
     return f'"{escaped}"'
 
 
-def json_value(value: str | Iterable[str]) -> bytes:
-    """Return the JSON of a text, or of a list of texts."""
+def json_text(value: object) -> str:
+    """
+    Return the compact JSON of texts, numbers, maps and lists of them; a map's keys are sorted.
+
+    Raises:
+        TypeError: JSON has no such value.
+    """
     if isinstance(value, str):
-        return json_string(value).encode()
-    return f"[{','.join(map(json_string, value))}]".encode()
+        return json_string(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        # Go sorts the bytes of the keys.
+        keys = sorted(value, key=lambda key: key.encode("utf-8", "surrogateescape"))
+        return "{" + ",".join(f"{json_string(k)}:{json_text(value[k])}" for k in keys) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(json_text, value)) + "]"
+    if isinstance(value, Value):
+        fields = zip(value.fields, value.values(), strict=True)
+        return "{" + ",".join(f"{json_string(k)}:{json_text(v)}" for k, v in fields) + "}"
+    if isinstance(value, float):
+        # Only ever in a flag that some other program set.
+        import msgspec
+
+        return msgspec.json.encode(value).decode()
+    raise TypeError(f"JSON has nothing for {value!r}")
+
+
+def json_value(value: object) -> bytes:
+    """Return the JSON of a value, as `json_text` has it."""
+    return json_text(value).encode()

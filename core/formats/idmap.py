@@ -8,12 +8,17 @@ An empty map is the host's own: every ID stands for itself. Source: containers/s
 spec 10.2, cli 6.9.
 """
 
+from __future__ import annotations
+
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Final
 
 from holdfs.core.errors import InvalidMappings, InvalidValue
 from holdfs.core.formats.records import IdMap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Final
 
 Maps = tuple[IdMap, ...]
 

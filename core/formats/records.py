@@ -3,24 +3,36 @@ Layer, image and container as the store's JSON files hold them.
 
     [{"id":"…","names":["…"],"parent":"…","created":"2026-…Z"},{…}]     one line, Go's key order
 
-A record read is a frozen struct. A record written is spliced: keys whose value did not change keep
+A record read is a frozen value. A record written is spliced: keys whose value did not change keep
 their bytes, and keys that we don't know stay, so a newer tool's data survives an older one's edit.
+
+What is known to be a record of its kind is decoded here, by the scanner that Python's own json
+module stands on: that module as a whole takes longer to import than a short command. All else is
+for typed.py.
 
 Source: containers/storage, layers.go, images.go, containers.go; spec 2.
 """
 
-from typing import Annotated, Any, Final, TypeVar
+from __future__ import annotations
 
-import msgspec
-from msgspec import Meta, Raw, Struct
+from _json import make_scanner
 
-from holdfs.core.formats import times
+from holdfs.core.formats.gojson import json_value
+from holdfs.core.formats.shapes import CONTAINERS, IMAGES, LAYERS
+from holdfs.core.formats.splicing import spliced
+from holdfs.core.formats.times import ZERO
+from holdfs.native.values import Value
 
-#: The form is checked by msgspec's own C loop while it decodes.
-Created = Annotated[str, Meta(pattern=times.PATTERN)]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Final
+
+    from holdfs.core.formats.generic import R
+    from holdfs.core.formats.shapes import Shape
 
 
-class IdMap(Struct, frozen=True):
+class IdMap(Value):
     """`size` IDs from `container_id` on, shown to the host from `host_id` on."""
 
     container_id: int
@@ -28,24 +40,20 @@ class IdMap(Struct, frozen=True):
     size: int
 
 
-def _json_key(field: str) -> str:
-    return "mountlabel" if field == "mount_label" else field.replace("_", "-")
-
-
-class Record(Struct, frozen=True, rename=_json_key):
+class Record(Value):
     """What the three kinds share."""
 
     id: str
 
 
-class Layer(Record, frozen=True, rename=_json_key):
+class Layer(Record):
     """One set of changes on a parent. Mount point and count live in mountpoints.json."""
 
     names: tuple[str, ...] = ()
     parent: str = ""
     metadata: str = ""
     mount_label: str = ""
-    created: Created = times.ZERO
+    created: str = ZERO
     compressed_diff_digest: str = ""
     compressed_size: int = 0
     diff_digest: str = ""
@@ -54,13 +62,13 @@ class Layer(Record, frozen=True, rename=_json_key):
     compression: int = 0
     uidset: tuple[int, ...] = ()
     gidset: tuple[int, ...] = ()
-    flags: dict[str, Any] = {}
+    flags: dict[str, Any] = {}  # noqa: RUF012  # as all of a value, never changed
     uidmap: tuple[IdMap, ...] = ()
     gidmap: tuple[IdMap, ...] = ()
     big_data_names: tuple[str, ...] = ()
 
 
-class Image(Record, frozen=True, rename=_json_key):
+class Image(Record):
     """A reference to a top layer, with big data."""
 
     digest: str = ""
@@ -70,10 +78,10 @@ class Image(Record, frozen=True, rename=_json_key):
     mapped_layers: tuple[str, ...] = ()
     metadata: str = ""
     big_data_names: tuple[str, ...] = ()
-    big_data_sizes: dict[str, int] = {}
-    big_data_digests: dict[str, str] = {}
-    created: Created = times.ZERO
-    flags: dict[str, Any] = {}
+    big_data_sizes: dict[str, int] = {}  # noqa: RUF012
+    big_data_digests: dict[str, str] = {}  # noqa: RUF012
+    created: str = ZERO
+    flags: dict[str, Any] = {}  # noqa: RUF012
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -86,7 +94,7 @@ class Image(Record, frozen=True, rename=_json_key):
         return tuple(dict.fromkeys(d for d in (self.digest, *manifests) if d))
 
 
-class Container(Record, frozen=True, rename=_json_key):
+class Container(Record):
     """A writable layer on an image."""
 
     names: tuple[str, ...] = ()
@@ -94,15 +102,15 @@ class Container(Record, frozen=True, rename=_json_key):
     layer: str = ""
     metadata: str = ""
     big_data_names: tuple[str, ...] = ()
-    big_data_sizes: dict[str, int] = {}
-    big_data_digests: dict[str, str] = {}
-    created: Created = times.ZERO
+    big_data_sizes: dict[str, int] = {}  # noqa: RUF012
+    big_data_digests: dict[str, str] = {}  # noqa: RUF012
+    created: str = ZERO
     uidmap: tuple[IdMap, ...] = ()
     gidmap: tuple[IdMap, ...] = ()
-    flags: dict[str, Any] = {}
+    flags: dict[str, Any] = {}  # noqa: RUF012
 
 
-class MountEntry(Struct, frozen=True):
+class MountEntry(Value):
     """One element of mountpoints.json."""
 
     id: str
@@ -110,77 +118,76 @@ class MountEntry(Struct, frozen=True):
     count: int = 0
 
 
-R = TypeVar("R", bound="Record")
-T = TypeVar("T")
-
-#: Written even when empty.
-_ALWAYS: Final = frozenset({"id", "created", "image", "layer"})
-
-
-def decode(raw: bytes | Raw, kind: type[T]) -> T:
-    """
-    Return what `raw` holds, `null` taken for an absent key, as Go does.
-
-    Raises:
-        msgspec.DecodeError, UnicodeDecodeError: It is no JSON, or not of this shape.
-    """
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError:
-        # Hardly any store has a null: what is usual does not pay for it.
-        return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), type=kind)
+_SHAPES: Final[dict[type[Record], Shape[Any]]] = {
+    Layer: LAYERS,
+    Image: IMAGES,
+    Container: CONTAINERS,
+}
 
 
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
+def json_key(field: str) -> str:
+    """Return a field's name in JSON."""
+    return "mountlabel" if field == "mount_label" else field.replace("_", "-")
+
+
+def field_of(key: str) -> str:
+    """Return the field that a JSON key is for."""
+    return "mount_label" if key == "mountlabel" else key.replace("-", "_")
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+class _Settings:
+    """How JSON is taken: as by json.loads."""
+
+    strict = True
+    object_hook = object_pairs_hook = parse_constant = None
+    parse_float, parse_int = float, int
+    memo: dict[str, str] = {}  # noqa: RUF012  # the scanner's own
+
+
+_scan = make_scanner(_Settings)  # type: ignore[arg-type]  # typeshed's own
+
+
+def decode_sound(raw: bytes, shape: Shape[R]) -> R:
+    """Return the record of a JSON object that is known to be one of this kind."""
+    found = _scan(raw.decode(), 0)[0]
+    values: dict[str, Any] = {}
+    for key, kind in shape.keys.items():
+        if key in found:
+            value = found[key]
+            if kind == "x":
+                value = tuple(IdMap(**m) for m in value)
+            elif kind in "SI":
+                value = tuple(value)
+            values[field_of(key)] = value
+    return shape.record_type(**values)
+
+
+# -- writing -----------------------------------------------------------------------------------
 
 
 def to_json(record: Record) -> bytes:
     """Return a new record's JSON, byte for byte as Go's encoder writes it."""
-    return _splice(record, None, {})
+    values = zip(record.fields, record.values(), strict=True)
+    return spliced((), _SHAPES[type(record)], {json_key(field): value for field, value in values})
 
 
-def edited(raw: bytes | Raw, old: R, new: R) -> bytes:
+def edited(members: Sequence[tuple[str, bytes]], old: R, new: R) -> bytes:
     """
-    Return the JSON of `new`, which was `old` when read from `raw`.
+    Return the JSON of `new`, which was `old` when read from an object with these members.
 
     Unchanged keys keep their bytes; keys that we don't know follow the known ones.
     """
-    return _splice(new, old, msgspec.json.decode(raw, type=dict[str, Raw]))
-
-
-def _splice(new: Record, old: Record | None, raws: dict[str, Raw]) -> bytes:
-    # An image's top layer is left out when empty, a container's never is.
-    always = _ALWAYS if isinstance(new, Container) else _ALWAYS - {"layer", "image"}
-    parts = []
-    for field, key in zip(new.__struct_fields__, new.__struct_encode_fields__, strict=True):
-        value = getattr(new, field)
-        kept = raws.pop(key, None)
-        if old is not None and kept is not None and value == getattr(old, field):
-            parts.append(b'"%s":%s' % (key.encode(), kept))
-        elif value or field in always:
-            parts.append(b'"%s":%s' % (key.encode(), encode_value(value)))
-    parts.extend(encode_value(key) + b":" + bytes(raw) for key, raw in raws.items())
-    return b"{" + b",".join(parts) + b"}"
+    changes = {
+        json_key(field): value
+        for field, before, value in zip(old.fields, old.values(), new.values(), strict=True)
+        if value != before
+    }
+    return spliced(members, _SHAPES[type(new)], changes)
 
 
 def encode_value(value: object) -> bytes:
     """Return JSON as Go's encoder writes it: map keys sorted; `<`, `>`, `&`, U+2028/9 escaped."""
-    data = msgspec.json.encode(value, order="deterministic")
-    # These bytes stand for themselves only inside strings, so a plain replace is exact.
-    for plain, escaped in _ESCAPES:
-        data = data.replace(plain, escaped)
-    return data
-
-
-_ESCAPES: Final = (
-    (b"<", b"\\u003c"),
-    (b">", b"\\u003e"),
-    (b"&", b"\\u0026"),
-    ("\u2028".encode(), b"\\u2028"),
-    ("\u2029".encode(), b"\\u2029"),
-)
+    return json_value(value)

@@ -22,14 +22,14 @@ _NEVER_MADE = "0001-01-01T00:00:00Z"
 def spliced(
     members: Sequence[tuple[str, bytes]],
     shape: Shape[Any],
-    changes: Mapping[str, str | Sequence[str]],
+    changes: Mapping[str, object],
 ) -> bytes:
     """
     Return a record's JSON.
 
     Args:
         members: What it has, the values as they stand.
-        changes: The new values; one that is empty goes.
+        changes: The new values by JSON key; one that is empty goes.
     """
     kept = dict(members)
     parts = []

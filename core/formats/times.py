@@ -6,8 +6,6 @@ Times as the store writes them: RFC 3339, up to nine fraction digits, trailing z
 Source: Go's time.RFC3339Nano; spec 2.1.
 """
 
-import calendar
-import re
 import time
 
 from holdfs.core.errors import InvalidValue
@@ -23,7 +21,6 @@ PATTERN = (
     r"T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:[.,]([0-9]+))?"
     r"(?:Z|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))\Z"
 )
-_FIELDS = re.compile(PATTERN)
 
 ZERO = "0001-01-01T00:00:00Z"
 
@@ -35,7 +32,11 @@ def parse_time(text: str) -> int:
     Raises:
         InvalidValue: No RFC 3339 time with a zone.
     """
-    match = _FIELDS.match(text)
+    # Here, since most who want to know the time now parse none.
+    import calendar
+    import re
+
+    match = re.match(PATTERN, text)
     if match is None:
         raise InvalidValue(f"{text!r} is no RFC 3339 time with a time zone")
     year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))

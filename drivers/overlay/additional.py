@@ -9,22 +9,25 @@ The store counts its users by attempts to make a file `use` in the directory, wh
 to remove the directory. Source: spec/store-format.md 8.12; containers/storage, overlay.go.
 """
 
-import base64
-import logging
+from __future__ import annotations
+
 import os
-from dataclasses import dataclass
-from typing import Final
 
 from holdfs.drivers.base import AdditionalLayer, DriverError
 from holdfs.drivers.options import Option
+from holdfs.native.light import logger_of
+from holdfs.native.values import Value
 
-_log: Final = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_log: Final = logger_of(__name__)
 
 MARK: Final = "additionallayer"
 
 
-@dataclass(frozen=True, slots=True)
-class LayerStore:
+class LayerStore(Value):
     """One store; `wants_reference` if layers are grouped by the image's name."""
 
     path: str
@@ -72,6 +75,8 @@ def find_layer(
     """Return what the first store that has the digest offers; None if none has it."""
     if not digest or "/" in digest or digest.startswith("."):
         return None
+    import base64
+
     group = base64.b64encode(os.fsencode(reference)).decode()
     for store in stores:
         path = os.path.join(store.path, group if store.wants_reference else "", digest)

@@ -11,32 +11,31 @@ Source: spec/store-format.md 8.
 What few commands need is imported where it is used: most do nothing but open a store.
 """
 
+from __future__ import annotations
+
 import errno
-import logging
 import os
 import stat
-import time
-from collections.abc import Sequence
-from typing import Final
 
 from holdfs.drivers.backing import backing_name
 from holdfs.drivers.base import AdditionalLayer, DriverError, IdMap, MountOptions
 from holdfs.drivers.imagestores import refuse_read_only
-from holdfs.drivers.mountinfo import mounts_below
 from holdfs.drivers.options import parse_storage_options
 from holdfs.drivers.overlay import additional, layout, links, mounts
 from holdfs.drivers.overlay.making import make_layer
 from holdfs.drivers.overlay.mounting import OverlayMounts, check_name
 from holdfs.drivers.owners import change_owners, map_root
 from holdfs.drivers.privatehome import undo_private_home
+from holdfs.drivers.removing import remove_with_mounts
 from holdfs.native.idmap import rename_below_mounts
-from holdfs.native.remove import remove_tree
+from holdfs.native.light import logger_of
 
-_log: Final = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
 
-# As the Go tools: others may hold a file of the layer, in their own mount namespace, for a moment.
-_REMOVE_TRIES: Final = 100
-_REMOVE_PAUSE_S: Final = 0.1
+_log: Final = logger_of(__name__)
 
 
 class OverlayDriver(OverlayMounts):
@@ -141,7 +140,8 @@ class OverlayDriver(OverlayMounts):
 
     def remove(self, layer_id: str) -> None:
         """Unmount whatever is mounted below the layer and delete it. Not there: no error."""
-        check_name(layer_id)
+        if not layout.is_layer_name(layer_id):
+            return
         for home in self._places.own_homes:
             directory = f"{home}/{layer_id}"
             if not os.path.lexists(directory):
@@ -152,7 +152,7 @@ class OverlayDriver(OverlayMounts):
             link = links.read_link_name(home, layer_id)
             if link:
                 links.remove_link(home, link)
-            _remove_directory(home, layer_id)
+            remove_with_mounts(home, layer_id)
 
     def find_additional_layer(self, digest: str, reference: str = "") -> AdditionalLayer | None:
         """Return the layer that an additional layer store has for a digest, None if none has."""
@@ -258,23 +258,6 @@ class OverlayDriver(OverlayMounts):
                 continue  # somebody is at work there
             with self._mounting:
                 undo_private_home(home)
-
-
-def _remove_directory(home: str, layer_id: str) -> None:
-    home_fd = os.open(home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for left in reversed(range(_REMOVE_TRIES)):
-            for mount in mounts_below(f"{home}/{layer_id}"):
-                mounts.umount_if_mounted(mount.point)
-            try:
-                remove_tree(home_fd, layer_id)
-                return
-            except OSError as error:
-                if error.errno != errno.EBUSY or not left:
-                    raise
-            time.sleep(_REMOVE_PAUSE_S)
-    finally:
-        os.close(home_fd)
 
 
 def _word(value: bool) -> str:

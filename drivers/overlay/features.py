@@ -9,19 +9,24 @@ The run root does not survive a boot, and a new kernel comes with one.
 Source: spec/store-format.md 8.2; containers/storage, drivers/overlay/check.go.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
 
 from holdfs.drivers.base import DriverNotSupported
 from holdfs.drivers.overlay.words import split_words
 from holdfs.native.about import about
 from holdfs.native.idmap import mount_mapped, opened_userns
+from holdfs.native.light import contextmanager
 from holdfs.native.mount import mount_overlay, umount
 from holdfs.native.remove import remove_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Final
 
 # These say something of the process or the moment, not of the kernel: not to be remembered.
 _PASSING: Final = (

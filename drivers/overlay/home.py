@@ -6,15 +6,20 @@ Opening the overlay home: may the kernel's overlay be used, or must a mount prog
 Source: spec/store-format.md 8.1.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterator
-from typing import Final
 
 from holdfs.drivers.backing import backing_name
 from holdfs.drivers.base import DriverNotSupported
 from holdfs.drivers.overlay import layout
 from holdfs.native.about import about
 from holdfs.native.mount import is_mount_point
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
 
 _FLAG: Final = ".has-mount-program"
 _DEVICE: Final = "backingFsBlockDev"
@@ -81,7 +86,7 @@ def find_indicators(home: str) -> Iterator[str]:
 
 def _read_flag(path: str) -> str:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read(16).strip()
     except FileNotFoundError:
         return ""
@@ -117,7 +122,7 @@ def needs_user_xattr(home: str) -> bool:
 
     Without the option the mount succeeds, but opaque directories show what is below them.
     """
-    with open("/proc/self/uid_map", encoding="ascii") as file:
+    with open("/proc/self/uid_map", encoding="utf-8") as file:
         fields = file.readline().split()
     in_user_namespace = fields != ["0", "0", "4294967295"]
     return in_user_namespace or os.stat(home).st_uid != 0

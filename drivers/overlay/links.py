@@ -6,20 +6,25 @@ so either may be missing, or the file empty, after a power failure.
 Source: spec/store-format.md 8.3, 8.4; containers/storage, drivers/overlay/overlay.go.
 """
 
-import logging
+from __future__ import annotations
+
 import os
-from typing import Final
 
 from holdfs.drivers.overlay import layout
 from holdfs.native.about import about
+from holdfs.native.light import logger_of
 
-_log: Final = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_log: Final = logger_of(__name__)
 
 
 def read_link_name(home: str, layer_id: str) -> str:
     """Return the name in the layer's `link` file, "" if it is missing or torn."""
     try:
-        with open(f"{home}/{layer_id}/link", encoding="ascii", errors="replace") as file:
+        with open(f"{home}/{layer_id}/link", encoding="utf-8", errors="replace") as file:
             return layout.parse_link(file.read())
     except FileNotFoundError:
         return ""

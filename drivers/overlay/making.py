@@ -4,14 +4,19 @@ A new overlay layer on disk: its directories, link and `lower` file.
 Source: spec/store-format.md 8.3.
 """
 
+from __future__ import annotations
+
 import errno
 import os
-from typing import Final
 
 from holdfs.drivers.base import DriverError
 from holdfs.drivers.overlay import layout, links
 from holdfs.drivers.overlay.places import Places
 from holdfs.native.about import about
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _BASE_MODE: Final = 0o555
 

@@ -5,14 +5,13 @@ What knows how layers are shown; `driver` adds how they are made and removed.
 Source: spec/store-format.md 8.5, 8.7.
 """
 
+from __future__ import annotations
+
 import errno
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from _thread import allocate_lock
 
-from holdfs.drivers.base import DriverError, IdMap, MountOptions, WhiteoutStyle
+from holdfs.drivers.base import DriverError, MountOptions
 from holdfs.drivers.imagestores import refuse_read_only
 from holdfs.drivers.overlay import additional, layout, mounts
 from holdfs.drivers.overlay.features import Features
@@ -21,7 +20,17 @@ from holdfs.drivers.overlay.places import Places
 from holdfs.drivers.overlay.words import choose_words
 from holdfs.drivers.owners import is_contiguous, map_root
 from holdfs.drivers.privatehome import make_private_home
+from holdfs.drivers.removing import umount_if_mounted
 from holdfs.native import mount as sys
+from holdfs.native.light import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+    from holdfs.drivers.base import IdMap
+    from holdfs.drivers.whiteouts import WhiteoutStyle
 
 
 class OverlayMounts:
@@ -51,11 +60,13 @@ class OverlayMounts:
         self._program_reason = program_reason
         self.is_native = not program and not program_reason
         # Looking whether something is mounted and acting on it are one step.
-        self._mounting = threading.Lock()
+        self._mounting = allocate_lock()
 
     @property
     def whiteout_style(self) -> WhiteoutStyle:
         """How deletions are written when a tar is unpacked into a layer's diff."""
+        from holdfs.drivers.whiteouts import WhiteoutStyle
+
         if not self.is_native:
             return WhiteoutStyle.FILES
         return WhiteoutStyle.USER_XATTR if self._user_xattr else WhiteoutStyle.TRUSTED_XATTR
@@ -68,6 +79,10 @@ class OverlayMounts:
             # It maps what is written as well, and takes one range only to be right about that.
             return is_contiguous(uidmap) and is_contiguous(gidmap)
         return self._features.maps_lowers()
+
+    def check_id(self, layer_id: str) -> None:
+        """Make sure that the ID names one directory, and none that the home has for itself."""
+        check_name(layer_id)
 
     def exists(self, layer_id: str) -> bool:
         """Whether there is a directory for this layer, in an additional store perhaps."""
@@ -147,7 +162,7 @@ class OverlayMounts:
         self._refuse_program()
         options = MountOptions(read_only=True)
         words = (*self._words(options), "nodev", "nosuid")
-        home = self._places.home_of(layer_id)
+        home = self._places.home_of(check_name(layer_id))
         plan = mounts.plan_mount(self._places, home, layer_id, words, options)
         self._make_mount(plan, home, target, target, options)
         sys.make_private(target)
@@ -231,8 +246,8 @@ class OverlayMounts:
             mapped = f"{directory}/mapped"
             if os.path.isdir(mapped):  # left by a program that was killed while mounting
                 for name in os.listdir(mapped):
-                    mounts.umount_if_mounted(f"{mapped}/{name}")
-            if mounts.umount_if_mounted(f"{directory}/merged"):
+                    umount_if_mounted(f"{mapped}/{name}")
+            if umount_if_mounted(f"{directory}/merged"):
                 mounts.renew_merged(directory)
 
     def has_native_diff(self) -> bool:

@@ -9,27 +9,31 @@ Names are relative to the home that the layer is in; lowers in other homes are n
 Source: spec/store-format.md 8.5.
 """
 
+from __future__ import annotations
+
 import errno
-import logging
 import os
-from dataclasses import dataclass, replace
-from typing import Final
 
 from holdfs.drivers.base import DriverError, MountOptions
 from holdfs.drivers.overlay import layout, links
 from holdfs.drivers.overlay.places import Places
 from holdfs.drivers.overlay.words import split_words
 from holdfs.native import mount as sys
+from holdfs.native.light import logger_of
 from holdfs.native.remove import remove_tree
+from holdfs.native.values import Value
 
-_log: Final = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_log: Final = logger_of(__name__)
 
 #: Below a layer: where the kernel marks the work directory of a volatile mount.
 _INCOMPAT: Final = ("work", "work", "incompat")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverlayMount:
+class OverlayMount(Value):
     """One mount, ready to be made: names below the home, the file system's options, flags."""
 
     lowers: tuple[str, ...]
@@ -38,9 +42,9 @@ class OverlayMount:
     options: tuple[str, ...]
     flags: int
 
-    def with_lowers(self, lowers: tuple[str, ...]) -> "OverlayMount":
+    def with_lowers(self, lowers: tuple[str, ...]) -> OverlayMount:
         """Return the same mount of other lowers."""
-        return replace(self, lowers=lowers)
+        return self.replaced(lowers=lowers)
 
     def data(self, home: str) -> str:
         """Return it as the data of mount(2), which the Go tools' messages show."""
@@ -167,18 +171,6 @@ def forget_volatile(home: str, layer_id: str) -> None:
         remove_tree(incompat_fd, "volatile")
     finally:
         os.close(incompat_fd)
-
-
-def umount_if_mounted(path: str) -> bool:
-    """Unmount `path`, and say whether there was a mount."""
-    try:
-        sys.umount(path)
-    except OSError as error:
-        # EINVAL: not mounted, or another program was faster. ENOENT: no directory.
-        if error.errno in (errno.EINVAL, errno.ENOENT):
-            return False
-        raise
-    return True
 
 
 def renew_merged(directory: str) -> None:

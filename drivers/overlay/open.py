@@ -1,7 +1,8 @@
 """Opening the overlay driver of a graph root: options, checks, home, in this order."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Sequence
 
 from holdfs.drivers.base import DriverError, DriverNotSupported
 from holdfs.drivers.overlay import home as homes
@@ -9,6 +10,10 @@ from holdfs.drivers.overlay.driver import OverlayDriver
 from holdfs.drivers.overlay.features import Features
 from holdfs.drivers.overlay.options import parse_overlay_options
 from holdfs.drivers.overlay.places import Places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def open_overlay(

@@ -7,10 +7,9 @@ passed over, since two programs that mount one layer differently damage it.
 Source: spec/cli.md 1.4, spec/store-format.md 11.2.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
 
 from holdfs.drivers.base import DriverError
 from holdfs.drivers.imagestores import parse_image_stores
@@ -23,12 +22,17 @@ from holdfs.drivers.options import (
     unknown_option,
 )
 from holdfs.drivers.overlay.additional import LayerStore, parse_layer_stores
+from holdfs.native.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
 
 _MASKS: Final = {"shared": 0o755, "private": 0o700}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverlayOptions:
+class OverlayOptions(Value):
     """
     What the options ask for.
 

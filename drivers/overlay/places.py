@@ -9,12 +9,14 @@ Where overlay layers are: our own home, that of a separate image store, those of
 Source: spec/store-format.md 8.3, 8.12.
 """
 
+from __future__ import annotations
+
 import os
-from dataclasses import dataclass
+
+from holdfs.native.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Places(Value):
     """The homes, absolute; image_home is "" where there is no such store."""
 
     home: str

@@ -1,9 +1,13 @@
 """Mount option words: which are flags of the mount, and which go to the file system. Pure."""
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from __future__ import annotations
 
 from holdfs.native import mount as sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Final
 
 # word: (flags set, flags cleared), as mount(8) and the Go tools have them.
 _FLAG_WORDS: Final = {

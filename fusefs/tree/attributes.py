@@ -104,11 +104,18 @@ class Outer:
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """A link to the object in a directory of the root that is not listed, and has all of them."""
+    """
+    A link to the object in a directory that is not listed, and has all of its kind.
+
+    Attributes:
+        directory: Its path below the root, `{kind}` for the object's.
+        exists: Looks at the mount and the record only.
+    """
 
     name: str
     kinds: frozenset[Kind]
     directory: str
+    exists: Callable[[Subject], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +319,10 @@ def _container_run_dir(subject: Subject) -> str:
     return store.container_run_dir(subject.id)
 
 
+def _has_files(subject: Subject) -> bool:
+    return subject.view.tree.settings.files and bool(_layer_id(subject))
+
+
 def _changes(subject: Subject) -> bytes:
     with damage_of(subject.id):
         changes = subject.view.tree.store.changes(subject.id)
@@ -366,6 +377,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Outer("dir", C, lambda s: True, _container_dir),
     Outer("run-dir", C, lambda s: True, _container_run_dir),
     Outer("rootfs", L | I | C, lambda s: bool(_layer_id(s)), _rootfs),
+    Aside("files", L | I | C, ".files/{kind}", _has_files),
     Members("children", L, "layers", _children, _has_child, making.child_layer),
     Members("images", L, "images", _images_on, _has_image, making.image_on),
     Members("containers", L, "containers", _containers_on, _is_layer_of),
@@ -393,7 +405,7 @@ def is_present(row: Row, subject: Subject) -> bool:
             return row.target(subject) is not None
         case Inner():
             return row.key(subject) is not None
-        case Outer():
+        case Outer() | Aside():
             return row.exists(subject)
         case _:
             return True

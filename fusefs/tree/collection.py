@@ -8,19 +8,20 @@ Found but not listed: objects by name (`%2F` for `/`) and by the first 8 digits 
 
 import errno
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from holdfs.core.ids import is_full_id
 from holdfs.fusefs.tree import making
 from holdfs.fusefs.tree.byname import NameDir
 from holdfs.fusefs.tree.deleting import plan_delete
 from holdfs.fusefs.tree.encoding import BadSpelling, decode, encode, entry_name
+from holdfs.fusefs.tree.handles import Writer
 from holdfs.fusefs.tree.links import ObjectLink
 from holdfs.fusefs.tree.lookup import check_new_name, find_alias
 from holdfs.fusefs.tree.node import (
     DIRECTORY_MODE,
     KINDS,
     Directory,
+    File,
     Kind,
     MakingStep,
     Node,
@@ -45,8 +46,6 @@ class Collection(Directory):
 
     __slots__ = ("kind", "listed_kinds")
 
-    follows_view: ClassVar[bool] = True
-
     def __init__(self, parent: Directory, kind: Kind) -> None:
         super().__init__(parent, kind)
         self.kind: Kind = kind
@@ -60,8 +59,7 @@ class Collection(Directory):
         return Stat(DIRECTORY_MODE, 0, view.listing_ns(self.kind))
 
     def names(self, view: View) -> Sequence[str]:
-        ids = view.readable(self.kind).ids
-        return [*(i if is_full_id(i) else encode(i) for i in ids), *_FIXED[self.kind]]
+        return [*map(object_entry, view.readable(self.kind).ids), *_FIXED[self.kind]]
 
     def lookup(self, view: View, name: str) -> Node | None:
         if name in _FIXED[self.kind]:
@@ -97,6 +95,21 @@ class Collection(Directory):
         if not isinstance(found, ObjectDir):
             raise refusal(errno.EPERM, f"{name!r} is always there")
         return plan_delete(view, self.kind, found.object_id)
+
+    def create(self, view: View, name: str, *, append: bool) -> tuple[File, Writer]:
+        raise refusal(errno.EPERM, "no file can be made here; mkdir makes an object")
+
+    def rename(
+        self, view: View, name: str, new_parent: Directory, new_name: str, *, replace: bool
+    ) -> Plan | None:
+        raise refusal(
+            errno.EPERM, f"an object stays what it is; names are moved in {self.kind}/by-name"
+        )
+
+
+def object_entry(object_id: str) -> str:
+    """Return the entry under which a collection lists an object."""
+    return object_id if is_full_id(object_id) else encode(object_id)
 
 
 class _Listing(Directory):

@@ -38,7 +38,7 @@ class LayerTar(File):
     def attributes(self, view: View) -> Stat:
         layer_id = self.layer_id
         layer: Layer = view.subject("layers", layer_id).record
-        mode = READ_ONLY_MODE if _is_read_only(view, layer_id) else WRITABLE_MODE
+        mode = READ_ONLY_MODE if view.snapshot.is_settled(layer_id) else WRITABLE_MODE
         changed_ns = view.changed_ns("layers", layer_id)
         if (size := _recorded_size(view, layer)) is not None:
             return Stat(mode, size, changed_ns)
@@ -49,7 +49,7 @@ class LayerTar(File):
         layer_id = self.layer_id
         layer: Layer = view.subject("layers", layer_id).record
         # Else it may be filled through its rootfs at any moment, and no record would tell.
-        is_settled = bool(layer.diff_digest) or _is_read_only(view, layer_id)
+        is_settled = bool(layer.diff_digest) or view.snapshot.is_settled(layer_id)
         stamp = _stamp(view, layer_id)
         diff = view.tree.diffs.open(layer_id, stamp, is_settled=is_settled)
         is_lasting = diff.segments.size == _recorded_size(view, layer)
@@ -131,12 +131,3 @@ def _recorded_size(view: View, layer: Layer) -> int | None:
 
 def _stamp(view: View, layer_id: str) -> bytes:
     return view.snapshot.layers.raw(layer_id)
-
-
-def _is_read_only(view: View, layer_id: str) -> bool:
-    snapshot = view.snapshot
-    return bool(
-        snapshot.layers.is_read_only(layer_id)
-        or snapshot.children(layer_id)
-        or snapshot.images_on(layer_id)
-    )

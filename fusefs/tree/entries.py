@@ -206,7 +206,7 @@ class OuterLink(Link):
 
 
 class AsideLink(Link):
-    """A link to the object in a directory of the root that is not listed."""
+    """A link to the object in a directory that is not listed."""
 
     __slots__ = ("row",)
 
@@ -218,7 +218,8 @@ class AsideLink(Link):
 
     def target(self, view: View) -> str:
         above = "../" * self.parent.depth
-        return f"{above}{self.row.directory}/{entry_name(self.parent.object_id)}"
+        directory = self.row.directory.format(kind=self.parent.kind)
+        return f"{above}{directory}/{entry_name(self.parent.object_id)}"
 
     def attributes(self, view: View) -> Stat:
         kind, object_id = self.parent.kind, self.parent.object_id

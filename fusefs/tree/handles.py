@@ -32,8 +32,10 @@ class Reader(Protocol):
     """A handle to read from."""
 
     node: File
-    #: `read` reads the disk.
-    slow_read: bool
+
+    @property
+    def slow_read(self) -> bool:
+        """Whether `read` reads the disk."""
 
     def read(self, view: "View", off: int, size: int) -> bytes:
         """Return what is there now."""

@@ -8,13 +8,16 @@ beginning of another, the shorter stays a link and the longer is encoded beside 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from typing import NamedTuple
 
 from holdfs.fusefs.tree.encoding import BadSpelling, decode, entry_name, is_cut
 
 #: What follows "/" in the order of characters: `prefix[:-1] + _AFTER_SLASH` ends a prefix's range.
 _AFTER_SLASH = "0"
+#: Up to so many names that came or went, the sorted list is changed, not sorted anew.
+_FEW = 500
 
 
 class Found(NamedTuple):
@@ -41,6 +44,22 @@ class NameIndex:
     def __init__(self, by_name: Mapping[str, str]) -> None:
         self.by_name = by_name
         self._names: Sequence[str] = sorted(by_name)
+
+    def follow(self, by_name: Mapping[str, str], changed: Collection[str]) -> "NameIndex":
+        """Return the index of other names, most of them the same: `changed` came or went."""
+        if len(changed) > _FEW:
+            return NameIndex(by_name)
+        names = list(self._names)
+        for name in changed:
+            at = bisect_left(names, name)
+            is_there = at < len(names) and names[at] == name
+            if is_there and name not in by_name:
+                del names[at]
+            elif not is_there and name in by_name:
+                names.insert(at, name)
+        index = copy(self)
+        index.by_name, index._names = by_name, names
+        return index
 
     def lookup(self, prefix: str, entry: str) -> Found | None:
         """Return what `entry` is in the directory `prefix`, which exists."""

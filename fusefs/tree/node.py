@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from stat import S_IFDIR, S_IFLNK, S_IFREG
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, NoReturn
 
 from holdfs.core.errors import StoreError
 
@@ -67,12 +67,14 @@ class Stat(NamedTuple):
 
     Attributes:
         lasting: The kernel may keep them until it is told otherwise.
+        found: What the disk says of content, for all that is not above; None for what is ours.
     """
 
     mode: int
     size: int
     mtime_ns: int
     lasting: bool = True
+    found: os.stat_result | None = None
 
 
 def refusal(number: int, reason: str) -> OSError:
@@ -95,6 +97,8 @@ class Node:
 
     ino: int
     slow: ClassVar[bool] = False
+    #: It is content, with names of any bytes and attributes as on the disk: see content.py.
+    is_content: ClassVar[bool] = False
     #: Whether the kernel may keep the entry (name to inode): it does not change without notice.
     lasting_entry: bool = True
     #: Kinds whose every change shows in this node (its mtime, if nothing else).
@@ -156,6 +160,13 @@ class Node:
         """Return the object that the node stands for (not one that it merely belongs to)."""
         return None
 
+    def check_changeable(self, view: "View") -> None:
+        """
+        Raise if mode, owner and times may not even seem to be set.
+
+        They are accepted and stay, so that cp -p and file managers are content.
+        """
+
     def xattr(self, view: "View", name: str) -> bytes | None:
         """Return the extended attribute `user.holdfs.<name>`, None if there is none."""
         return self.parent.xattr(view, name)
@@ -215,8 +226,6 @@ class Directory(Node):
 
     __slots__ = ()
 
-    #: The names in it, what they stand for and the attributes of that follow from the view alone.
-    follows_view: ClassVar[bool] = False
     #: `names` and `lookup` read the disk.
     slow_lookup: ClassVar[bool] = False
 
@@ -247,6 +256,14 @@ class Directory(Node):
     def create(self, view: "View", name: str, *, append: bool) -> "tuple[File, Writer]":
         """Return a new file, and the handle that writes it."""
         raise refusal(errno.EPERM, "no file can be made here")
+
+    def mknod(self) -> NoReturn:
+        """Refuse a fifo, socket or device."""
+        raise refusal(errno.EPERM, "no special file can be made here")
+
+    def link(self) -> NoReturn:
+        """Refuse one more name for a file."""
+        raise refusal(errno.EPERM, "no hard link can be made here; ln -s makes a relation")
 
     def unlink(self, view: "View", name: str) -> Plan | None:
         """Plan the removal of an entry that is no directory; None if all is done."""

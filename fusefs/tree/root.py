@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-from holdfs.fusefs.tree import ocilayout
+from holdfs.fusefs.tree import content, ocilayout
 from holdfs.fusefs.tree.cheatsheet import TEXT
 from holdfs.fusefs.tree.collection import Collection
 from holdfs.fusefs.tree.eventsfile import EventsFile
@@ -63,6 +63,8 @@ class Root(Directory):
                 return Collection(self, kind)
         if name == ocilayout.DIRECTORY:
             return ocilayout.LayoutsDir(self, name)
+        if name == content.DIRECTORY and view.tree.settings.files:
+            return content.AllContent(self, name)
         make = _FILES.get(name)
         return None if make is None else make(self, name)
 

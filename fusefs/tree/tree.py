@@ -11,10 +11,11 @@ One mounted tree: the store it shows, and what lives in the mount alone.
          ├─ items                   big-data items that are open for writing
          ├─ diffs                   diffs that are being read, shared by their readers
          ├─ layouts                 images as OCI layouts
+         ├─ open_trees              content that is being read through `files`
          └─ usages                  what layers were found to hold
 
 All of it is touched on the loop only, but for `load`, `events`, `items`, `diffs`,
-`layouts` and `usages`, which are for threads.
+`layouts`, `open_trees` and `usages`, which are for threads.
 """
 
 import errno
@@ -27,6 +28,7 @@ from typing import Protocol
 from holdfs.core.store import Store
 from holdfs.core.usage import Usages
 from holdfs.fusefs.events import EventLog
+from holdfs.fusefs.opentrees import OpenTrees
 from holdfs.fusefs.scratch import ScratchFiles
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.diffs import Diffs
@@ -76,6 +78,7 @@ class Tree:
         self.items = OpenItems()
         self.diffs = Diffs(store, clock)
         self.layouts = Layouts(store)
+        self.open_trees = OpenTrees(store, idle_s=settings.idle_s, clock=clock)
         self.usages = Usages(store)
         self._loading = threading.Lock()
         snapshot = store.snapshot()
@@ -107,6 +110,7 @@ class Tree:
         for object_id in news.touched:
             self.diffs.forget(object_id)
         self.usages.forget(news.touched)
+        self.open_trees.forget(news.touched)
 
     def check_writable(self) -> None:
         """Raise EROFS if nothing can be changed through this mount."""
@@ -119,6 +123,7 @@ class Tree:
         self.made.expire()
         self.scratch.expire()
         self.diffs.expire()
+        self.open_trees.expire()
 
     def next_deadline(self) -> float | None:
         """Return when `expire` or a held link has something to do; None for never."""
@@ -128,6 +133,7 @@ class Tree:
             self.scratch.next_deadline(),
             self.held.next_deadline(),
             self.diffs.next_deadline(),
+            self.open_trees.next_deadline(),
         )
         return min((d for d in deadlines if d is not None), default=None)
 

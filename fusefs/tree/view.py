@@ -9,7 +9,6 @@ import errno
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from holdfs.core.comparing import Changes, SetChanges, compare
@@ -55,7 +54,10 @@ class View:
         self._base_ns = base_ns
         self._stamps = stamps
         self._name_stamps = name_stamps
-        self._last: Subject | None = None
+        # Not the subject itself, which names its view: what goes in a circle stays until the
+        # garbage collector looks at all there is, and a view holds the whole store.
+        self._last: tuple[Kind, str, Any] | None = None
+        self._names: dict[Kind, NameIndex] = {}
 
     @classmethod
     def first(cls, tree: "Tree", snapshot: Snapshot) -> "View":
@@ -94,6 +96,10 @@ class View:
                 stamps.pop(object_id, None)
                 stamps.pop(_mounted(object_id), None)
         view = View(self.tree, snapshot, self._base_ns, stamps, name_stamps)
+        for kind, index in dict(self._names).items():
+            if not view.records(kind).damage:
+                by_name = view.records(kind).by_name
+                view._names[kind] = index.follow(by_name, names.get(kind, frozenset()))
         return view, News(self, view, changes, frozenset(touched), names)
 
     @property
@@ -127,13 +133,13 @@ class View:
             StoreDamaged: Its record can't be decoded.
         """
         last = self._last
-        if last is not None and last.id == object_id and last.kind == kind:
-            return last
+        if last is not None and last[1] == object_id and last[0] == kind:
+            return Subject(self, kind, object_id, last[2])
         record = self.records(kind).get(object_id)
         if record is None:
             raise gone(f"{kind}/{object_id}")
-        self._last = subject = Subject(self, kind, object_id, record)
-        return subject
+        self._last = kind, object_id, record
+        return Subject(self, kind, object_id, record)
 
     def bare_subject(self, kind: Kind, object_id: str) -> Subject:
         """
@@ -163,10 +169,6 @@ class View:
     def listing_ns(self, kind: Kind) -> int:
         """Return when one of the kind last came, went or changed."""
         return self.records(kind).changed_ns or self.started_ns
-
-    @cached_property
-    def _names(self) -> dict[Kind, NameIndex]:
-        return {}
 
     def names(self, kind: Kind) -> NameIndex:
         """Return the names of one kind as nested directories."""

@@ -1,5 +1,6 @@
 """Manual pages and completions: made by the build, for every command of the table."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from holdfs.core.cli import pages
 from holdfs.core.cli.command import Command
 from holdfs.core.cli.table import COMMANDS
+from tests.needs import needs
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -43,6 +45,7 @@ def test_the_build_installs_them(tmp_path: Path) -> None:
     for name, text in pages.pages():
         assert text == (tmp_path / name).read_text()
     assert (tmp_path / "share/man/man1/holdctl-layers.1").exists()
+    assert (tmp_path / "share/man/man1/holdfs.1").exists()
 
 
 def test_bash_completes_commands_options_and_files(tmp_path: Path) -> None:
@@ -56,6 +59,31 @@ def test_bash_completes_commands_options_and_files(tmp_path: Path) -> None:
     assert {f"{tmp_path}/directory"} == complete(script, "--graph", f"{tmp_path}/")
     assert {f"{tmp_path}/file"} == complete(script, "import-layer", "-f", f"{tmp_path}/f")
     assert {command.names[0] for command in COMMANDS} < complete(script, "")
+
+
+@needs("bash-completion")
+def test_bash_finds_what_is_installed(tmp_path: Path) -> None:
+    """Where README says: in the share/ of a prefix that is among XDG_DATA_DIRS."""
+    path = tmp_path / "share/bash-completion/completions/holdctl"
+    path.parent.mkdir(parents=True)
+    path.write_text(pages.bash())
+    script = (
+        ". /usr/share/bash-completion/bash_completion\n"
+        "_completion_loader holdctl; complete -p holdctl\n"
+        "COMP_WORDS=(holdctl layers --tr) COMP_CWORD=2; _holdctl\n"
+        'echo "${COMPREPLY[@]}"\n'
+    )
+
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        env={**os.environ, "XDG_DATA_DIRS": f"{tmp_path}/share", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert "complete -o filenames -F _holdctl holdctl\n--tree --transient-store\n" == done.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.names[0])

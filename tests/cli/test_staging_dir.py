@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def tree(tmp_path: Path) -> Path:
     os.setxattr(top / "etc" / "motd", "user.note", b"x")
     (Path(os.fsdecode(b"%s/b\xff" % os.fsencode(top)))).touch()
     return top
+
+
+def test_a_time_that_json_can_not_hold_is_the_last_it_can(ours: Configured) -> None:
+    # Not every file system holds such times; the one of /dev/shm does.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as top:
+        Path(top, "late").touch()
+        os.utime(f"{top}/late", (300_000_000_000, 300_000_000_000))
+        ours.run("applydiff-using-staging-dir", "late", top)
+
+    table = ours.run_bytes("get-layer-data", "late", "zstd-chunked-manifest").stdout
+    assert ["9999-12-31T23:59:59Z"] == [e["modtime"] for e in json.loads(table)["entries"]]
 
 
 def test_a_layer_is_made_of_the_directory(ours: Configured, tree: Path) -> None:

@@ -40,6 +40,7 @@ _WISHES: Final[list[tuple[str, dict[str, Any]]]] = [
     ("auto:size=100", {"size": 100}),
     ("auto", {}),
 ]
+_PASSWD: Final = b"root:x:0:0::/:/bin/sh\nhigh:x:1700:1800::/:/bin/sh\nnobody:x:65534:65534::/:\n"
 _OURS: Final = """
 import json, os, sys
 from holdfs.core.autouserns import AutoMaps
@@ -64,7 +65,13 @@ class Place:
     """A store with an image that needs some IDs, a configuration, and the files of sub-IDs."""
 
     def __init__(
-        self, roots: GraphRun, top: Path, driver: str, options: str = "", owner: int = 1800
+        self,
+        roots: GraphRun,
+        top: Path,
+        driver: str,
+        options: str = "",
+        owner: int = 1800,
+        passwd: bytes | None = _PASSWD,
     ) -> None:
         self.roots = roots
         self.driver = driver
@@ -78,7 +85,6 @@ class Place:
         )
         self.top = top
         store = Store.open(load_options(graph_root=roots.graph, run_root=roots.run, driver=driver))
-        passwd = b"root:x:0:0::/:/bin/sh\nhigh:x:1700:1800::/:/bin/sh\nnobody:x:65534:65534::/:\n"
         import_layer(
             store,
             tar_of(("etc", None), ("etc/passwd", passwd), ("file", b"x"), uid=owner),
@@ -169,3 +175,31 @@ def test_the_highest_account_of_the_image_sets_the_size(
 
     [([uids], [gids])] = place.maps()
     assert 1800 == uids["size"] == gids["size"]
+
+
+@pytest.mark.parametrize("passwd", [None, b"long:x:" + b"9" * 5000 + b":0::/:\n"])
+def test_an_image_without_a_sound_passwd_gets_the_least(
+    passwd: bytes | None, stores: Callable[[], GraphRun], tmp_path: Path
+) -> None:
+    # (None makes a directory of that name.)
+    place = Place(stores(), tmp_path / "one", "overlay", owner=7, passwd=passwd)
+
+    done = place.run(sys.executable, "-c", _OURS, "[{}]")
+
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    [([uids], [gids])] = place.maps()
+    assert 1024 == uids["size"] == gids["size"]
+
+
+def test_a_layer_that_is_its_own_ancestor_ends_the_search(
+    stores: Callable[[], GraphRun], tmp_path: Path
+) -> None:
+    place = Place(stores(), tmp_path / "one", "overlay")
+    path = Path(place.roots.graph, "overlay-layers/layers.json")
+    [layer] = json.loads(path.read_bytes())
+    path.write_text(json.dumps([{**layer, "parent": layer["id"]}]))
+
+    done = place.run(sys.executable, "-c", _OURS, "[{}]")
+
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert 1 == len(place.maps())

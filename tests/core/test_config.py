@@ -349,6 +349,11 @@ def test_without_a_session_the_run_root_is_a_private_directory(user: Machine) ->
 
     assert f"{temporary}/containers" == user.load().run_root
 
-    # Somebody else's.
-    os.makedirs(temporary)
+    # One that is there has to be the user's own, whom a user namespace calls root, and his alone.
+    temporary.mkdir(parents=True, mode=0o711)
+    assert f"{temporary}/containers" == user.load().run_root
+    temporary.chmod(0o755)
+    assert f"{user.top}/home/rundir/containers" == user.load().run_root
+    temporary.chmod(0o700)
+    os.chown(temporary, uid, uid)
     assert f"{user.top}/home/rundir/containers" == user.load().run_root

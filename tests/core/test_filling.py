@@ -338,3 +338,14 @@ def test_a_transient_stores_containers_live_in_the_run_root(graph_run: GraphRun)
     store.delete_container("web")
     assert () == store.snapshot().layers.ids
     store.shutdown()
+
+
+def test_a_file_is_applied_from_where_it_was_read_to(store: Store, tmp_path: Path) -> None:
+    layer = store.create_layer()
+    (tmp_path / "file").write_bytes(b"#!/what the caller has read\n" + TAR)
+    for _ in range(2):
+        # The second time something is in the layer, and the stream is tried first.
+        with (tmp_path / "file").open("rb", buffering=0) as file:
+            file.seek(28)
+            applied = store.apply_diff(layer.id, file.fileno())
+        assert f"sha256:{hashlib.sha256(TAR).hexdigest()}" == applied.diff_digest

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from holdfs.core.errors import StoreDamaged, StoreReadOnly
@@ -82,14 +81,14 @@ def test_what_was_not_changed_goes_back_byte_for_byte(disk: Disk) -> None:
     )
     disk.json.write_bytes(b"[" + odd + b", " + _line(B, "two") + b"]")
     with disk.open().edit() as edit:
-        edit.replace(msgspec.structs.replace(edit.records.one(B), metadata="m"))
+        edit.replace(edit.records.one(B).replaced(metadata="m"))
     assert disk.json.read_bytes().startswith(b"[" + odd + b",")
 
 
 def test_unknown_keys_of_a_changed_record_stay(disk: Disk) -> None:
     disk.json.write_bytes(b"[" + _line(A, "one", **{"x-new": {"deep": [1]}}) + b"]")
     with disk.open().edit() as edit:
-        edit.replace(msgspec.structs.replace(edit.records.one(A), metadata="<m>"))
+        edit.replace(edit.records.one(A).replaced(metadata="<m>"))
     assert b'"metadata":"\\u003cm\\u003e"' in disk.json.read_bytes()
     assert {"deep": [1]} == json.loads(disk.json.read_bytes())[0]["x-new"]
 
@@ -214,7 +213,7 @@ def test_a_changed_record_goes_back_to_the_file_it_came_from(disk: Disk) -> None
     images = disk.open()
     stable = disk.json.stat()
     with images.edit() as edit:
-        edit.replace(msgspec.structs.replace(edit.records.one(B), metadata="m"))
+        edit.replace(edit.records.one(B).replaced(metadata="m"))
     assert stable == disk.json.stat()
     assert "m" == json.loads(disk.volatile.read_bytes())[0]["metadata"]
     with images.edit() as edit:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfs.core import oci
+from holdfs.core import bigdata
 from holdfs.core.store import Store
 from holdfs.native.untar import Compression
 from tests.core.test_filling import TAR, diff_of, import_layer, tar_of
@@ -97,7 +97,7 @@ def test_an_image_made_by_hand_is_one_that_podman_lists_and_saves(
     store.create_layer(names=["app"])
     put(store, "app", "file", "content")
     image = store.create_described_image(layer="app", names=("localhost/shop:1",))
-    assert {oci.DESCRIBED: True} == image.flags
+    assert {bigdata.DESCRIBED: True} == image.flags
     podman = Podman(store.graph_root, store.run_root, driver=store.driver.name)
     assert [image.id] == [entry["Id"] for entry in podman.json("images")]
     podman.run("save", "-o", str(tmp_path / "shop.tar"), "localhost/shop:1")

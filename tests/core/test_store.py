@@ -360,3 +360,20 @@ def test_a_mount_the_kernel_lost_is_made_again_and_the_count_goes_on(store: Stor
     Path(store.mount("web"), "f").write_text("x")
     assert 2 == store.mounted("web")
     assert store.driver.is_mounted(container.layer)
+
+
+def test_a_container_goes_with_what_is_mounted_in_its_directories(
+    store: Store, tmp_path: Path
+) -> None:
+    container = store.create_container()
+    (tmp_path / "theirs").touch()
+    for directory in (store.container_dir(container.id), store.container_run_dir(container.id)):
+        Path(directory, "shm").mkdir()
+        subprocess.run(["mount", "--bind", tmp_path, f"{directory}/shm"], check=True)
+
+    store.delete_container(container.id)
+
+    assert 0 == len(store.snapshot().containers)
+    assert not os.path.exists(f"{store.graph_root}/{store.driver.name}-containers/{container.id}")
+    assert not os.path.exists(f"{store.run_root}/{store.driver.name}-containers/{container.id}")
+    assert ["theirs"] == os.listdir(tmp_path)

@@ -3,7 +3,9 @@ Any sequence of commands, on two equal stores: after each step both tools have s
 stores hold the same, and each tool goes on with the other's store.
 """
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from tempfile import mkdtemp
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,7 @@ from tests.differential.conftest import fill
 from tests.differential.live import Comparable, Live, copy
 from tests.differential.outcomes import Plainer
 from tests.differential.test_every_command import newest
+from tests.mounts import unmount_below
 from tests.needs import needs
 
 pytestmark = needs("root", "overlay", "containers-storage")
@@ -73,15 +76,22 @@ STEPS = st.tuples(
 )
 
 
+def few(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
+SEQUENCES = st.lists(STEPS, min_size=8, max_size=12)
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("driver", ["overlay", "vfs"])
-@settings(
-    max_examples=5,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(steps=st.lists(STEPS, min_size=8, max_size=12))
+@few(5)
+@given(steps=SEQUENCES)
 def test_whatever_is_done_both_tools_say_and_leave_the_same(
     stores: Callable[[], GraphRun], driver: str, steps: list[tuple[tuple[str, ...], str]]
 ) -> None:
@@ -89,9 +99,38 @@ def test_whatever_is_done_both_tools_say_and_leave_the_same(
     fill(one)
     one.go.run("shutdown")
     lives = one, copy(one, stores())
-    plainers = [Plainer(live) for live in lives]
     base = b"".join(map(one.file, ("layers", "images", "containers")))
 
+    _go_on_in_turn(lives, (Plainer(lives[0]), Plainer(lives[1])), steps, base)
+
+
+@needs("btrfs")
+@pytest.mark.timeout(300)
+@few(3)
+@given(steps=SEQUENCES)
+def test_on_btrfs_too(
+    btrfs_top: str, stores: Callable[[], GraphRun], steps: list[tuple[tuple[str, ...], str]]
+) -> None:
+    # Filled alike, as a copy would have no subvolumes: nothing is the same but what is numbered.
+    graphs = [f"{mkdtemp(dir=btrfs_top)}/graph" for _ in range(2)]
+    lives = tuple(Live(GraphRun(graph, stores().run), "btrfs") for graph in graphs)
+    plainers = tuple(map(Plainer, lives))
+    for live in lives:
+        fill(live)
+
+    _go_on_in_turn(lives, plainers, steps, b"")
+    for graph in graphs:
+        unmount_below(graph)
+        shutil.rmtree(graph)
+
+
+def _go_on_in_turn(
+    lives: Sequence[Live],
+    plainers: Sequence[Plainer],
+    steps: list[tuple[tuple[str, ...], str]],
+    base: bytes,
+) -> None:
+    """Run each step on both of two equal stores, by the Go tool on one and by ours on the other."""
     for number, (words, text) in enumerate(steps):
         # In turn: what one tool left, the other goes on with.
         theirs, ours = number % 2, 1 - number % 2

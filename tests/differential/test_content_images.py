@@ -171,6 +171,25 @@ def test_an_imported_image_is_copied_out_as_one_that_skopeo_brought(
     assert files[0] == files[1]
 
 
+@pytest.mark.parametrize("form", ["docker-archive", "oci"])
+def test_an_import_makes_the_record_that_skopeo_makes(
+    live: Live, archives: dict[str, str], stores: Callable[[], GraphRun], form: str
+) -> None:
+    """Digest, time, data items and their order, metadata: all of it."""
+    imported(live, archives, form)
+    theirs = Live(stores(), "vfs")
+    skopeo = Skopeo(*theirs.roots, "vfs")
+    quiet(skopeo, "copy", f"{form}:{archives[form]}", skopeo.ref(NAME))
+
+    assert theirs.records("images") == live.records("images")
+    items = [
+        {path.name: path.read_bytes() for path in of.path("images", archives["id"]).iterdir()}
+        for of in (theirs, live)
+    ]
+    assert items[0] == items[1]
+    assert theirs.records("layers").keys() == live.records("layers").keys()
+
+
 def quiet(peer: Peer, *words: str) -> str:
     """Return what a command says; it has to succeed, and has nothing to complain of."""
     done = peer.run(*words)

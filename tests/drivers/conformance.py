@@ -77,7 +77,7 @@ class DriverConformance(OwnersConformance):
     @pytest.mark.parametrize("bad", ["", ".", "..", "a/b", "../x", ".has-mount-program"])
     def test_what_is_no_layer_id_is_refused(self, driver: Driver, bad: str) -> None:
         for act in (
-            driver.remove,
+            driver.check_id,
             driver.exists,
             driver.mount_point,
             lambda name: driver.create(name, ""),
@@ -85,6 +85,17 @@ class DriverConformance(OwnersConformance):
         ):
             with pytest.raises(DriverError):
                 act(bad)
+
+    @pytest.mark.parametrize("bad", ["", ".", "..", "a/b", "../x", ".has-mount-program"])
+    def test_what_is_no_layer_id_is_not_there_to_be_removed(
+        self, driver: Driver, any_roots: GraphRun, bad: str
+    ) -> None:
+        driver.create(layer_id(1), "")
+        before = manifest(any_roots.graph, with_directory_times=False)
+
+        driver.remove(bad)
+
+        assert before == manifest(any_roots.graph, with_directory_times=False)
 
     def test_removing_follows_no_link_and_enters_no_mount(
         self, driver: Driver, any_roots: GraphRun

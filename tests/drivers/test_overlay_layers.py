@@ -89,6 +89,17 @@ def test_removing_a_layer_removes_its_link_and_no_other(driver: Driver) -> None:
     assert links == set(os.listdir(f"{driver.home}/l"))
 
 
+@pytest.mark.parametrize("name", ["l", "staging", "tempdirs", ".has-mount-program", "", ".."])
+def test_what_the_home_has_for_itself_is_no_layer(driver: Driver, name: str) -> None:
+    before = (sorted(os.listdir(driver.home)), sorted(os.listdir(f"{driver.home}/l")))
+
+    with pytest.raises(DriverError, match="can't be the ID"):
+        driver.check_id(name)
+    driver.remove(name)
+
+    assert before == (sorted(os.listdir(driver.home)), sorted(os.listdir(f"{driver.home}/l")))
+
+
 def test_a_link_file_that_names_something_else_removes_nothing_else(driver: Driver) -> None:
     with open(f"{driver.home}/{layer_id(3)}/link", "w", encoding="ascii") as file:
         file.write(f"../{layer_id(1)}/link")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from holdfs.drivers import open_driver
-from holdfs.drivers.base import Driver, DriverError, MountOptions, WhiteoutStyle
+from holdfs.drivers.base import Driver, DriverError, MountOptions
+from holdfs.drivers.whiteouts import WhiteoutStyle
 from tests.conftest import GraphRun
 from tests.drivers.conformance_stores import StoresConformance
 from tests.drivers.manifest import fill

@@ -101,6 +101,8 @@ def test_a_signed_schema_1_manifest_is_known_by_what_is_signed() -> None:
         b'{"schemaVersion":1,"signatures":[{"protected":"e30"}]}',
         b'{"schemaVersion":1,"signatures":7}',
         b'["signatures"]',
+        b'{"signatures":' + b"[" * 100_000,
+        b'{"schemaVersion":1,"signatures":[{"protected":"eyJmb3JtYXRMZW5ndGgiOjFlOTk5fQ"}]}',
     ],
 )
 def test_any_other_manifest_is_known_by_its_bytes(data: bytes) -> None:

@@ -52,6 +52,8 @@ def path(tmp_path: Path) -> Path:
         (b"[" + GOOD + b",{}]", 2 + len(GOOD)),
         (b"[" + GOOD + b',{"id":7}]', 2 + len(GOOD)),
         (b'[{"id":"\xff"}]', 1),
+        (b"[" + GOOD + b',{"id":"deep","later":' + b"[" * 20000, 0),
+        (b"[" + GOOD[:-1] + b',"flags":{"deep":' + b"[" * 5000 + b"]" * 5000 + b"}}]", 0),
     ],
 )
 def test_a_damaged_file_is_refused_with_its_name_and_the_position(
@@ -165,3 +167,18 @@ def test_real_files_are_read_whole_and_cut_ones_are_refused(
         damage = read_part(Source(str(path)), shape).damage
         assert damage is not None
         assert length == damage.position
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (b'"created":"yesterday"', "expected a time as in RFC 3339 - at `$.created`"),
+        (b'"names":["\\x"]', "JSON is malformed: invalid escaped character"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_for_people(path: Path, fields: bytes, words: str) -> None:
+    records = read(path, b"[" + GOOD[:-1] + b"," + fields + b"}]")
+
+    with pytest.raises(StoreDamaged) as caught:
+        check_part(records.parts[0], LAYERS)
+    assert f'loading "{path}": {words}' == caught.value.words

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,13 +12,16 @@ from holdfs.core.formats.records import (
     IdMap,
     Image,
     Layer,
-    MountEntry,
-    decode,
+    Record,
+    decode_sound,
     edited,
     encode_value,
     to_json,
 )
-from tests.formats.real import ALL_RECORDS, KINDS, STORES, array, raws
+from holdfs.core.formats.shapes import CONTAINERS, IMAGES, LAYERS, Shape
+from holdfs.core.formats.typed import decode, decode_mounts
+from holdfs.core.unsure import members_of
+from tests.formats.real import ALL_RECORDS, SHAPES, STORES, array, raws
 
 ODD_NAMES = (
     "plain",
@@ -35,7 +37,7 @@ ODD_NAMES = (
 
 
 def record(store: str, kind: str, index: int) -> Any:
-    return decode(raws(store, kind)[index], KINDS[kind])
+    return decode(raws(store, kind)[index], SHAPES[kind])
 
 
 # -- reading -----------------------------------------------------------------------------------
@@ -50,7 +52,7 @@ def test_names_of_any_kind_are_read_as_they_were_given() -> None:
     ("name", "compression"), [("none", 0), ("bzip2", 1), ("gzip", 2), ("xz", 3), ("zstd", 4)]
 )
 def test_compression_is_read(name: str, compression: int) -> None:
-    found = {r.names: r for r in (decode(raw, Layer) for raw in raws("mapped", "layers"))}
+    found = {r.names: r for r in (decode(raw, LAYERS) for raw in raws("mapped", "layers"))}
 
     layer = found[(name,)]
 
@@ -88,9 +90,9 @@ def test_an_image_without_a_layer_has_its_given_digest() -> None:
 
 @pytest.mark.parametrize("store", STORES)
 def test_the_mount_table_is_read(store: str) -> None:
-    [entry] = msgspec.json.decode(array(store, "mountpoints"), type=list[MountEntry])
+    [entry] = decode_mounts(array(store, "mountpoints"))
 
-    assert entry.id in {decode(raw, Layer).id for raw in raws(store, "layers")}
+    assert entry.id in {decode(raw, LAYERS).id for raw in raws(store, "layers")}
     assert (1, True) == (entry.count, entry.id in entry.path)
 
 
@@ -104,7 +106,7 @@ def test_the_mount_table_is_read(store: str) -> None:
     ],
 )
 def test_absent_and_null_are_the_same(text: bytes, expected: tuple[str, ...]) -> None:
-    layer = decode(text, Layer)
+    layer = decode(text, LAYERS)
 
     assert ("a", expected, {}) == (layer.id, layer.names, layer.flags)
 
@@ -114,7 +116,7 @@ def test_absent_and_null_are_the_same(text: bytes, expected: tuple[str, ...]) ->
 
 @pytest.mark.parametrize(("kind", "raw"), ALL_RECORDS)
 def test_a_record_is_written_byte_for_byte_as_go_wrote_it(kind: str, raw: bytes) -> None:
-    assert raw == to_json(decode(raw, KINDS[kind]))
+    assert raw == to_json(decode(raw, SHAPES[kind]))
 
 
 def test_what_is_empty_is_left_out_but_for_what_never_is() -> None:
@@ -154,9 +156,9 @@ UNKNOWN = (
 
 
 def test_unknown_keys_and_unchanged_values_keep_their_bytes() -> None:
-    old = decode(UNKNOWN, Layer)
+    old = decode(UNKNOWN, LAYERS)
 
-    new = edited(UNKNOWN, old, msgspec.structs.replace(old, metadata="m", names=("n", "o<")))
+    new = edited(members_of(UNKNOWN), old, old.replaced(metadata="m", names=("n", "o<")))
 
     assert (
         b'{"id":"a","names":["n","o\\u003c"],"metadata":"m","created":"2026-01-01T00:00:00.100Z",'
@@ -166,9 +168,9 @@ def test_unknown_keys_and_unchanged_values_keep_their_bytes() -> None:
 
 
 def test_a_value_that_became_empty_is_left_out() -> None:
-    old = decode(UNKNOWN, Layer)
+    old = decode(UNKNOWN, LAYERS)
 
-    new = edited(UNKNOWN, old, msgspec.structs.replace(old, names=(), flags={}))
+    new = edited(members_of(UNKNOWN), old, old.replaced(names=(), flags={}))
 
     assert {"id", "created", "toc-digest", "x-first", "x-last"} == json.loads(new).keys()
 
@@ -177,10 +179,10 @@ def test_a_value_that_became_empty_is_left_out() -> None:
 def test_an_edit_gives_what_go_would_have_written_for_the_whole_record(
     kind: str, raw: bytes
 ) -> None:
-    old = decode(raw, KINDS[kind])
-    new = msgspec.structs.replace(old, names=("<new>",), metadata="\u2028")
+    old = decode(raw, SHAPES[kind])
+    new = old.replaced(names=("<new>",), metadata="\u2028")
 
-    assert to_json(new) == edited(raw, old, new)
+    assert to_json(new) == edited(members_of(raw), old, new)
 
 
 # -- any record ----------------------------------------------------------------------------------
@@ -240,14 +242,16 @@ containers = st.builds(
     flags=flags,
 )
 any_record = st.one_of(layers, images, containers)
+SHAPE_OF: dict[type[Record], Shape[Any]] = {Layer: LAYERS, Image: IMAGES, Container: CONTAINERS}
 
 
 @given(any_record)
 def test_what_is_written_is_read_again(made: Layer | Image | Container) -> None:
     written = to_json(made)
 
-    assert made == decode(written, type(made))
-    assert written == to_json(decode(written, type(made)))
+    assert made == decode(written, SHAPE_OF[type(made)])
+    assert made == decode_sound(written, SHAPE_OF[type(made)])
+    assert written == to_json(decode(written, SHAPE_OF[type(made)]))
     assert not set("<>&\u2028\u2029\n") & set(written.decode())
 
 
@@ -261,9 +265,9 @@ def test_an_edit_changes_one_value_and_loses_nothing(
 ) -> None:
     document = json.loads(to_json(made)) | unknown
     raw = json.dumps(document, indent=1).encode()
-    old: Any = decode(raw, type(made))
+    old: Any = decode(raw, SHAPE_OF[type(made)])
 
-    new = json.loads(edited(raw, old, msgspec.structs.replace(old, names=new_names)))
+    new = json.loads(edited(members_of(raw), old, old.replaced(names=new_names)))
 
     expected = document | {"names": list(new_names)}
     if not new_names:

@@ -149,8 +149,8 @@ def serving(
 
 
 def unmount(root: Path) -> None:
-    """Unmount as a user does."""
-    subprocess.run(["fusermount3", "-u", str(root)], check=True, timeout=PATIENCE_S)
+    """Unmount as a user does: again while a stranger, such as an indexer, walks through it."""
+    eventually(lambda: run("fusermount3", "-u", str(root)).returncode == 0, f"{root} stays busy")
 
 
 def eventually(condition: Callable[[], object], what: str = "it did not come true") -> None:

@@ -102,6 +102,44 @@ class Screen:
         self.picture(picture)
         raise AssertionError(f"{what} did not happen; {self.title()!r} is shown, see {picture}")
 
+    def press(self, key: str, is_done: Callable[[], bool], what: str) -> None:
+        """Press a key, again if it came too early to be heard, until it has had its effect."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            self.keys(key)
+            again = time.monotonic() + _ATTEMPT_S
+            while time.monotonic() < again:
+                if is_done():
+                    return
+                time.sleep(_LOOK_S)
+        raise AssertionError(f"{key} did nothing: {what}; the window is {self.title()!r}")
+
+    def show_item(self, service: str, path: Path) -> None:
+        """Have a file manager show an entry selected, as other programs ask for it (D-Bus)."""
+        name = "org.freedesktop.FileManager1"
+        subprocess.run(
+            ["gdbus", "call", "--session", "--dest", service,
+             "--object-path", f"/{name.replace('.', '/')}", "--method", f"{name}.ShowItems",
+             str([path.as_uri()]), ""],
+            env=self.env,
+            check=True,
+            timeout=PATIENCE_S,
+            capture_output=True,
+        )  # fmt: skip
+        self.until(lambda: self._shown_in_any(path.parent.name), f"no window with {path.parent}")
+
+    def clipboard(self) -> str:
+        """Return the paths that were copied or cut last, as URIs, "" if none were."""
+        done = subprocess.run(
+            ["xclip", "-selection", "clipboard", "-out", "-target", "text/uri-list"],
+            env=self.env,
+            check=False,
+            timeout=PATIENCE_S,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
     def until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
@@ -139,6 +177,13 @@ class Screen:
             timeout=PATIENCE_S,
             capture_output=True,
         )
+
+    def _shown_in_any(self, name: str) -> bool:
+        """Whether a window of this title has the keyboard, which is the file manager's then."""
+        if self.title() != name:
+            return False
+        self._window = self._ask("getactivewindow")
+        return True
 
     def _shows(self, name: str) -> bool:
         return not self.has_dialog() and name in self.title()
@@ -184,6 +229,7 @@ def desktop(directory: Path) -> Iterator[Screen]:
         "XDG_CACHE_HOME": str(home / ".cache"),
         "XDG_RUNTIME_DIR": str(home / ".run"),
         "GTK_A11Y": "none",
+        "GVFS_DISABLE_FUSE": "1",
         "NO_AT_BRIDGE": "1",
         "GSETTINGS_BACKEND": "memory",
         "GSK_RENDERER": "cairo",

@@ -69,6 +69,18 @@ def test_the_daemon_is_bound_to_nothing_of_who_started_it(graph_run: GraphRun, r
     eventually(lambda: not is_running(pid))
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_it_starts_without_standard_streams(graph_run: GraphRun, root: Path, closed: str) -> None:
+    words = ["sh", "-c", f'exec "$@" {closed}', "sh", *command(*graph_run, root)]
+
+    subprocess.run(words, check=True, timeout=PATIENCE_S)
+
+    try:
+        assert "layers" in os.listdir(root)
+    finally:
+        unmount(root)
+
+
 def test_the_mount_table_names_the_store(daemon: Daemon, graph_run: GraphRun) -> None:
     line = next(
         x for x in Path("/proc/self/mountinfo").read_text().splitlines() if str(daemon.root) in x

@@ -47,9 +47,15 @@ def test_a_mount_that_never_ends_does_not_stop_the_tree(scene: Scene, root: Path
         try:
             eventually(started.exists, "no mount was tried")
 
-            # Read, list, look up go on. What writes waits for the lock, in the Go tools too:
-            # the store is held while it mounts.
-            for _ in range(20):
+            # Read, list, look up go on, and what changes images and containers that are there. What
+            # makes or deletes waits for the lock of the layers, in the Go tools too: it is held
+            # while something is mounted.
+            for number in range(20):
+                os.symlink("../web", root / "containers" / "by-name" / f"alias{number}")
+                (root / "containers" / "web" / "metadata").write_text(f"{number}\n")
+                (root / "images" / "shop" / "big-data" / "note").write_text(f"{number}\n")
+                os.unlink(root / "containers" / "by-name" / f"alias{number}")
+                assert f"{number}\n" == (root / "containers" / "web" / "metadata").read_text()
                 assert "web\n" == (root / "containers" / "web" / "names").read_text()
                 assert len(names) + 1 == len(os.listdir(root / "containers" / "by-name"))
                 assert not (root / "images" / f"none-{time.monotonic_ns()}").exists()

@@ -1,8 +1,20 @@
 """What the words of `-o` mean."""
 
+from pathlib import Path
+
 import pytest
 
-from holdfs.fusefs.settings import OptionError, Settings, fsname_option, parse_options, split_words
+from holdfs.fusefs.cli import parse_command_line
+from holdfs.fusefs.settings import (
+    WORDS,
+    OptionError,
+    Settings,
+    fsname_option,
+    parse_options,
+    split_words,
+)
+
+MANUAL = Path(__file__).resolve().parents[2] / "fusefs/man/holdfs.1"
 
 
 @pytest.mark.parametrize(
@@ -38,6 +50,10 @@ def test_words_are_split_at_commas_that_no_backslash_precedes(text: str, words: 
         ("uid=1000", "uid", 1000),
         ("gid=4294967294", "gid", 4294967294),
         ("umask=077", "umask", 0o77),
+        ("umask=077", "files_are_own", False),
+        ("files", "files", True),
+        ("files", "files_are_own", False),
+        ("files,gid=5,umask=0", "files_are_own", True),
         ("allow_other", "allow_other", True),
         ("allow_root", "allow_root", True),
         ("debug", "debug", True),
@@ -55,7 +71,7 @@ def test_a_word_sets_its_setting(text: str, field: str, value: object) -> None:
         ("ro", ("ro",)),
         ("ro,rw", ()),
         ("dev,suid,nodev", ("nodev", "suid")),
-        ("max_read=65536", ("max_read=65536",)),
+        ("subtype=example", ("subtype=example",)),
         (r"fsname=a\,b", (r"fsname=a\,b",)),
         ("allow_other", ("allow_other",)),
         ("auto_unmount,noexec", ("auto_unmount", "noexec")),
@@ -94,6 +110,8 @@ def test_words_of_fstab_change_nothing(text: str) -> None:
         ("umask=999", "umask=999"),
         ("umask=7777", "umask=7777"),
         ("ro=1", "ro=1"),
+        ("max_read=65536", "max_read=65536"),
+        ("fsname=gr\u00fcn", "fsname=gr\u00fcn"),
         ("log=", "log="),
         ("allow_other,allow_root", "allow_root"),
     ],
@@ -101,6 +119,14 @@ def test_words_of_fstab_change_nothing(text: str) -> None:
 def test_a_word_that_cannot_be_is_named(text: str, named: str) -> None:
     with pytest.raises(OptionError, match=named):
         parse_options([text], "/mnt")
+
+
+def test_help_and_manual_page_name_every_word() -> None:
+    given = [f"--{word[:-1]}" for word in ("graph=", "run=", "storage-driver=", "storage-opt=")]
+    page = MANUAL.read_text().replace("\\-", "-")
+
+    for text in (parse_command_line(["--help"]).text, page):
+        assert [] == [word for word in (*WORDS, *given) if word not in text]
 
 
 def test_fstab_can_choose_the_store_by_options() -> None:

@@ -39,6 +39,31 @@ def test_an_image_is_read_through_its_link_and_goes_when_idle(
         assert DEMO_MOTD == (_image(root) / "rootfs" / "etc" / "motd").read_text()
 
 
+def test_a_listing_mounts_nothing_unless_it_asks_where_a_link_leads(
+    demo_store: GoStore, root: Path
+) -> None:
+    """
+    `ls -l` asks, and file managers do for an icon. The kernel hands readlink(2) and a walk through
+    the link on as one request, so that mounts: one view an object, which nobody looks into and
+    which goes when it is idle.
+    """
+    with serving(demo_store.graph, demo_store.run_root, root, "idle=1", "debug") as daemon:
+        for words in (["ls", "-R"], ["find"], ["du", "-a"]):
+            subprocess.run([*words, root], check=True, capture_output=True, timeout=PATIENCE_S)
+        assert [] == _views(demo_store)
+
+        for words in (["ls", "-l"], ["ls", "-lL"]):
+            listed = subprocess.run(
+                [*words, f"{_image(root)}/"], check=True, capture_output=True, timeout=PATIENCE_S
+            )
+            assert b" rootfs" in listed.stdout
+        assert 1 == len(_views(demo_store))
+        log = daemon.log()
+        assert " DEBUG readlink " in log and " DEBUG open " not in log
+
+        eventually(lambda: _views(demo_store) == [], "the view did not expire")
+
+
 def test_a_shell_inside_keeps_the_view(demo_store: GoStore, root: Path) -> None:
     with serving(demo_store.graph, demo_store.run_root, root, "idle=1"):
         shell = subprocess.Popen(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import inotify_simple  # type: ignore[import-untyped]
-import msgspec
 import pytest
 
 from holdfs.core.formats.records import IdMap
@@ -41,7 +40,7 @@ def test_a_filled_layer_tells_of_its_diff(shop: Shop) -> None:
     shop.go.run("applydiff", "-f", "/dev/stdin", shop.scene.loose, input=packed)
     with shop.scene.store.layers.edit() as edit:
         layer = edit.records.one(shop.scene.loose)
-        edit.replace(msgspec.structs.replace(layer, toc_digest=sha256(b"toc")))
+        edit.replace(layer.replaced(toc_digest=sha256(b"toc")))
     shop.catch_up()
 
     said = shop.go_object("layers", shop.scene.loose)
@@ -83,7 +82,7 @@ def test_id_maps_are_lines_of_three_numbers(shop: Shop) -> None:
     for records, ref in sets:
         with records.edit() as edit:
             record = edit.records.one(ref)
-            edit.replace(msgspec.structs.replace(record, uidmap=maps[0], gidmap=maps[1]))
+            edit.replace(record.replaced(uidmap=maps[0], gidmap=maps[1]))
     shop.catch_up()
 
     for path in (shop.layers / "loose", shop.containers / "web"):

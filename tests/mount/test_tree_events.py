@@ -339,3 +339,26 @@ def test_strict_tells_too(scene: Scene, root: Path) -> None:
             assert not wait_by_poll(fd, 0)
             scene.store.set_metadata("images", scene.image, "more")
             assert wait_by_poll(fd, PATIENCE_S)
+
+
+def test_no_object_made_by_two_go_tools_at_once_is_left_out(shop: Shop) -> None:
+    """Changes that come together share a look at the store, and each still has its line."""
+    go = shop.scene.go
+    names = [f"quick-{number}" for number in range(60)]
+    script = 'for n in "$@"; do ' + " ".join(go.command("create-layer", "-n")) + ' "$n"; done'
+    makers = [
+        subprocess.Popen(
+            ["sh", "-ec", script, "sh", *names[half::2]], stdout=subprocess.PIPE, text=True
+        )
+        for half in range(2)
+    ]
+    said = [maker.communicate(timeout=2 * PATIENCE_S)[0] for maker in makers]
+    assert [0, 0] == [maker.returncode for maker in makers]
+    made = sorted(word for text in said for word in text.split() if len(word) == 64)
+    assert len(names) == len(made)
+
+    eventually(lambda: len(told(shop)) >= len(names), "lines are missing")
+
+    found = lines(shop)
+    assert list(range(1, len(found) + 1)) == [line["seq"] for line in found]
+    assert made == sorted(line["id"] for line in found if line["action"] == "create")

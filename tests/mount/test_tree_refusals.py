@@ -166,6 +166,15 @@ def test_what_cannot_be_renamed(unchanged: Shop, old: str, new: str, number: int
         os.rename(unchanged.root / old, unchanged.root / new)
 
 
+def test_who_renames_an_object_is_told_where_names_are_moved(unchanged: Shop) -> None:
+    with unchanged.refused(errno.EPERM, "rename", "containers/web"):
+        os.rename(unchanged.containers / "web", unchanged.containers / "web2")
+    assert unchanged.errors()[-1].endswith("names are moved in containers/by-name")
+    with unchanged.refused(errno.EPERM, "create", "images/new"):
+        (unchanged.images / "new").touch()
+    assert unchanged.errors()[-1].endswith("mkdir makes an object")
+
+
 def test_mv_into_an_object_is_refused(unchanged: Shop) -> None:
     done = unchanged.try_sh("mv layers/by-name/loose layers/by-name/top")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from holdfs.native import mount as m
+from holdfs.native.expiring import Expiry, umount_expire
 from tests.mounts import mounts_below
 from tests.needs import needs
 
@@ -172,13 +173,13 @@ def test_an_idle_mount_expires_at_the_second_call(overlay_top: Callable[[int], s
     m.mount_overlay(top, "merged", lowers=_lowers(2))
 
     with open(f"{top}/merged/f0", "rb"):
-        assert m.Expiry.BUSY == m.umount_expire(f"{top}/merged")
-    assert m.Expiry.MARKED == m.umount_expire(f"{top}/merged")
+        assert Expiry.BUSY == umount_expire(f"{top}/merged")
+    assert Expiry.MARKED == umount_expire(f"{top}/merged")
     os.stat(f"{top}/merged/f0")
-    assert m.Expiry.MARKED == m.umount_expire(f"{top}/merged")
-    assert m.Expiry.UNMOUNTED == m.umount_expire(f"{top}/merged")
+    assert Expiry.MARKED == umount_expire(f"{top}/merged")
+    assert Expiry.UNMOUNTED == umount_expire(f"{top}/merged")
     with pytest.raises(OSError) as raised:
-        m.umount_expire(f"{top}/merged")
+        umount_expire(f"{top}/merged")
     assert errno.EINVAL == raised.value.errno
 
 

@@ -80,3 +80,13 @@ def test_odd_components_are_encoded() -> None:
     # With the empty name there, all that begins with a slash lies below it.
     assert {"%", "%2Fabs"} <= {entry for entry, _ in index.listing("")}
     assert encode("..") in {entry for entry, _ in index.listing("")}
+
+
+@given(NAMES, NAMES)
+def test_an_index_that_follows_is_as_one_made_anew(before: list[str], after: list[str]) -> None:
+    fresh = index_of(after)
+
+    followed = index_of(before).follow(fresh.by_name, set(before) ^ set(after))
+
+    assert walk(fresh) == walk(followed)
+    assert fresh.names_below("") == followed.names_below("")
