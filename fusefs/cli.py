@@ -39,6 +39,7 @@ options for -o:
   ro                 nothing can be changed
   strict             look at the store at each request, let the kernel cache nothing
   allow_other        other users may enter;  allow_root  root may
+  files              serve content in `files` beside `rootfs` too, as is done for users
   uid=N  gid=N       show this owner;  umask=OCTAL  take these bits off all modes
   idle=SECONDS       unmount an unused rootfs after this time (60; 0: never)
   lock_timeout=S     wait this long for a lock of the store (10)
