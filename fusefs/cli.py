@@ -40,7 +40,7 @@ options for -o:
   strict             look at the store at each request, let the kernel cache nothing
   allow_other        other users may enter;  allow_root  root may
   files              beside each rootfs, files: the same content served read-only through FUSE,
-                     with links kept inside and every file readable
+                     with links kept inside (always there in mounts of ordinary users)
   uid=N  gid=N       show this owner;  umask=OCTAL  take these bits off all modes
   idle=SECONDS       unmount an unused rootfs after this time (60; 0: never)
   lock_timeout=S     wait this long for a lock of the store (10)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfs.native.expiring import Expiry, umount_expire
 from holdfs.native.inside import clone_mount, open_inside
-from holdfs.native.mount import Expiry, bind, mount, umount, umount_expire
+from holdfs.native.mount import bind, mount, umount
 from tests.needs import needs
 
 
