@@ -272,6 +272,18 @@ def _read(fd: int, size: int) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+def read_data(path: str) -> bytes:
+    """Return what a file of records holds, nothing if it is not there."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    try:
+        return _read(fd, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
+
+
 def scanned(source: Source, shape: Shape[Any], signature: Signature, data: bytes) -> Part | None:
     """Return the part that `data` is, None if it is not good for certain."""
     found = _scan(data, shape, shape.columns)

@@ -18,11 +18,19 @@ from itertools import chain
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.generic import Generic, R
 from holdfs.core.formats.shapes import SEPARATOR
-from holdfs.core.part import Part, differing, entries, read_columns, read_part, stat_signature
+from holdfs.core.part import (
+    Part,
+    differing,
+    entries,
+    read_columns,
+    read_data,
+    read_part,
+    stat_signature,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from holdfs.core.errors import StoreError
     from holdfs.core.formats.shapes import Shape
@@ -403,11 +411,12 @@ class Reader(Generic[R]):
         Return the records as they are on disk now: the object of last time unless one changed.
 
         Takes no lock of the store. Costs a stat a file and a 64-byte read. During an edit of this
-        process they are those of its last save, and nothing is looked at: who is woken by the
-        token that was just written would read the old file once more, and be in the way.
+        process they are those of its last save, which is waited for, and nothing is looked at: who
+        is woken by the token that was just written would read the old file once more.
         """
-        if self._is_ours and (current := self._current) is not None:
-            return current
+        with self._mutex:
+            if self._is_ours and self._current is not None:
+                return self._current
         # The token first: should a writer come in between, the next look finds it changed.
         token = self.lock.token()
         signature = (token, tuple(stat_signature(source.path) for source in self.sources))
@@ -416,6 +425,22 @@ class Reader(Generic[R]):
             if self._current is None or not (is_known or self._current.signature == signature):
                 self._current = self._read(token, self._current)
             return self._current
+
+    def lines(
+        self, made: Callable[[bytes, bytes], bytes | None], keys: tuple[str, ...]
+    ) -> bytes | None:
+        """
+        Return the lines that `made` gives for all records, without keeping any.
+
+        None where it gives none, or more than one file has records: `current` is to be asked then.
+
+        Args:
+            made: Takes a file's content, and what its records may hold, with these keys wanted.
+        """
+        files = [data for source in self.sources if (data := read_data(source.path))]
+        if len(files) != 1:
+            return None
+        return made(files[0], self.shape.spec(keys))
 
     def _read(self, token: bytes, known: Records[R] | None) -> Records[R]:
         parts = []

@@ -7,6 +7,7 @@ from holdfs.native._native import ffi, lib
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 _SPAN_BYTES = 8
 #: A record is no shorter than `{"id":""}`.
@@ -29,30 +30,48 @@ def scan_records(
         Begin and end of each record in turn, and a text for each wanted key, a line a record. None
         for data that is damaged or of another shape, or where that can't be told for certain.
     """
+    scanned = _scan(data, keys, columns)
+    if scanned is None:
+        return None
+    spans, count, found, _texts = scanned
+    return (
+        memoryview(bytes(ffi.buffer(spans, count * _SPAN_BYTES))).cast("I"),
+        tuple(str(ffi.buffer(column.text, column.size), "utf-8") for column in found),
+    )
+
+
+def _scan(data: bytes, keys: bytes, columns: int) -> tuple[Any, int, Any, Sequence[Any]] | None:
+    """Return spans, count of records, columns and what these are in, as C has them."""
     room = len(data) // _LEAST_RECORD + 1
     # As much as could be needed, not cleared: only what is filled becomes memory.
     spans = _uncleared("uint32_t[]", 2 * room)
-    texts = [_uncleared("char[]", lib.hold_scan_room(len(data))) for _ in range(columns)]
     found = ffi.new("struct hold_column[]", columns)
+    texts = [_uncleared("char[]", lib.hold_scan_room(len(data))) for _ in range(columns)]
     for column, text in zip(found, texts, strict=True):
         column.text = text
     count: int = lib.hold_scan_records(
-        ffi.from_buffer("char[]", data),
-        len(data),
-        keys,
-        spans,
-        room,
-        found,
+        ffi.from_buffer("char[]", data), len(data), keys, spans, room, found
     )
-    if count < 0:
+    return None if count < 0 else (spans, count, found, texts)
+
+
+def image_lines(data: bytes, keys: bytes) -> bytes | None:
+    """
+    Return what `images` shows of a JSON array of images; None as `scan_records`, or for IDs twice.
+
+    Args:
+        keys: What an image may hold, these wanted: ID, names, digest, keys and digests of its data.
+    """
+    scanned = _scan(data, keys, 5)
+    if scanned is None:
         return None
-    return (
-        memoryview(bytes(ffi.buffer(spans, count * _SPAN_BYTES))).cast("I"),
-        tuple(
-            str(ffi.buffer(text, column.size), "utf-8")
-            for text, column in zip(texts, found, strict=True)
-        ),
-    )
+    _, count, found, _texts = scanned
+    ids = bytes(ffi.buffer(found[0].text, found[0].size)).split(b"\n")
+    if len(set(ids)) <= count:
+        return None
+    room = lib.HOLD_LINES_GROWTH * sum(column.size for column in found)
+    text = _uncleared("char[]", room)
+    return bytes(ffi.buffer(text, lib.hold_image_lines(found, text)))
 
 
 def scan_members(data: bytes) -> list[tuple[str, bytes]] | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from holdfs.core.cli import output
 from holdfs.core.cli.imagelines import digests_of
 from holdfs.core.part import entries
+from holdfs.native import scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from holdfs.core.reading import Records
     from holdfs.core.snapshot import Snapshot
     from holdfs.core.store import Store
+
+
+#: The keys of an image that are shown.
+_SHOWN = ("id", "names", "digest", "big-data-names", "big-data-digests")
 
 
 def layers(store: Store, given: Given, arguments: list[str]) -> int:
@@ -52,6 +57,11 @@ def storage_layers(store: Store, given: Given, arguments: list[str]) -> int:
 
 def images(store: Store, given: Given, arguments: list[str]) -> int:
     """List images: IDs, names, digests and data items, or their records."""
+    if not (given.flag("json") or given.flag("quiet")):
+        text = store.images.lines(scan.image_lines, _SHOWN)
+        if text is not None:
+            output.out_bytes(text)
+            return 0
     records = store.images.current()
     return _images(records, list(records), given, if_none=b"null")
 
@@ -73,7 +83,7 @@ def _images(
     if given.flag("quiet"):
         return _lines(iter(image_ids), records)
 
-    cells = records.columns("names", "digest", "big-data-names", "big-data-digests")
+    cells = records.columns(*_SHOWN[1:])
     if cells is not None:
         wanted = frozenset(image_ids)
         return _lines(
@@ -122,17 +132,39 @@ def containers(store: Store, given: Given, arguments: list[str]) -> int:
 
 
 def _layer_lines(snapshot: Snapshot) -> Iterator[str]:
-    for layer_id in snapshot.layers:
+    images, containers = _image_users(snapshot), _users(snapshot.containers, "container")
+    for layer_id, names in snapshot.layers.column("names"):
         yield layer_id
-        for name in snapshot.layers.names_of(layer_id):
-            yield f"\tname: {name}"
-        for image_id in snapshot.images_on(layer_id):
-            yield f"\timage: {image_id}"
-            yield from (f"\t\tname: {name}" for name in snapshot.images.names_of(image_id))
-        for container_id in snapshot.containers_on(layer_id)[-1:]:
-            yield f"\tcontainer: {container_id}"
-            names = snapshot.containers.names_of(container_id)
-            yield from (f"\t\tname: {name}" for name in names)
+        if names:
+            yield from (f"\tname: {name}" for name in entries(names))
+        if layer_id in images:
+            yield from images[layer_id]
+        if layer_id in containers:
+            yield containers[layer_id][-1]
+
+
+def _image_users(snapshot: Snapshot) -> dict[str, list[str]]:
+    images = snapshot.images
+    users = _users(images, "image")
+    if any(mapped for _, mapped in images.column("mapped-layers")):
+        # Then the order is that of the images, on whichever of their layers.
+        for layer_id in snapshot.layers:
+            users[layer_id] = [
+                "\n".join((f"\timage: {i}", *[f"\t\tname: {n}" for n in images.names_of(i)]))
+                for i in snapshot.images_on(layer_id)
+            ]
+    return users
+
+
+def _users(records: Records[Any], kind: str) -> dict[str, list[str]]:
+    """Return what is shown of those on each layer, by its ID: an image or container an entry."""
+    users: dict[str, list[str]] = {}
+    for (record_id, layer), (_, names) in zip(
+        records.column("layer"), records.column("names"), strict=True
+    ):
+        lines = [f"\t{kind}: {record_id}", *[f"\t\tname: {name}" for name in entries(names)]]
+        users.setdefault(str(layer), []).append("\n".join(lines))
+    return users
 
 
 def _layer_tree(snapshot: Snapshot) -> Iterator[str]:

@@ -59,7 +59,7 @@ static bool read_keys(struct shape *s, const char *keys)
 }
 
 /* The key of a record that comes next, with its colon: its index, the count for an unknown one, or
- * -1. `guess` is tried first, as keys come in the order of the table. */
+ * -1. Those from `guess` on are tried first, by their bytes, as keys come in the table's order. */
 static int take_key(struct json *s, const struct shape *shape, int guess)
 {
     const unsigned char *name;
@@ -68,6 +68,15 @@ static int take_key(struct json *s, const struct shape *shape, int guess)
     if (!json_next(s, '"'))
         return -1;
     name = s->at + 1;
+    for (int index = guess; index < shape->count; index++) {
+        const struct key *key = &shape->keys[index];
+
+        if ((size_t)(s->end - name) > key->length && name[key->length] == '"' &&
+            memcmp(name, key->name, key->length) == 0) {
+            s->at = name + key->length + 1;
+            return json_sign(s, ':') ? index : -1;
+        }
+    }
     if (!json_text(s, NULL))
         return -1;
     length = (size_t)(s->at - 1 - name);
