@@ -5,6 +5,8 @@
 #   make test      all checks and tests, with the real tools
 #   make faults    what takes too long for each time: every operation, killed or failing at each of
 #                  its system calls, whole systems as layers, a million entries (half an hour)
+#   make fuzz      feeds the readers of foreign bytes with nonsense, under clang's sanitizers;
+#                  SECONDS_EACH=600 for longer than a minute each
 #   make lint      the formatter, the linter and the type checker
 #   make bench     how fast it is, against the real tools; QUICK=1 in minutes, ROWS='a b' some rows
 
@@ -22,6 +24,7 @@ PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun fuse-overla
 	faketime busybox-static bzip2 xz-utils zstd debootstrap \
 	vim nano rsync mc bash-completion libglib2.0-bin systemd \
 	xvfb xdotool xclip openbox imagemagick dbus thunar pcmanfm nautilus
+FUZZ_PACKAGES := clang libclang-rt-14-dev zlib1g-dev zstd
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.
@@ -34,7 +37,7 @@ SOURCES := pyproject.toml setup.py $(shell find native drivers core fusefs \
 
 # Two apt-get or pip at once are in each other's way.
 .NOTPARALLEL:
-.PHONY: install demo test faults lint bench packages venv dev
+.PHONY: install demo test faults fuzz lint bench packages venv dev
 
 # A make of its own, since this one has looked at .venv already and would not see it made anew.
 install: venv
@@ -51,6 +54,10 @@ test: dev
 faults: PACKAGES += $(PEER_PACKAGES)
 faults: dev
 	$(BIN)/python -m pytest -m whole
+
+fuzz: PACKAGES += $(FUZZ_PACKAGES)
+fuzz: dev
+	$(BIN)/python -m tests.fuzz $(SECONDS_EACH)
 
 lint: dev
 	$(BIN)/ruff format --check

@@ -411,11 +411,12 @@ class Reader(Generic[R]):
         Return the records as they are on disk now: the object of last time unless one changed.
 
         Takes no lock of the store. Costs a stat a file and a 64-byte read. During an edit of this
-        process they are those of its last save, and nothing is looked at: who is woken by the
-        token that was just written would read the old file once more, and be in the way.
+        process they are those of its last save, which is waited for, and nothing is looked at: who
+        is woken by the token that was just written would read the old file once more.
         """
-        if self._is_ours and (current := self._current) is not None:
-            return current
+        with self._mutex:
+            if self._is_ours and self._current is not None:
+                return self._current
         # The token first: should a writer come in between, the next look finds it changed.
         token = self.lock.token()
         signature = (token, tuple(stat_signature(source.path) for source in self.sources))

@@ -64,19 +64,31 @@ class RecordSet(Reader[R]):
 
                     check_part(part, self.shape)
             edit = Edit(self, held, fresh)
-            self._publish(fresh)
-            self._is_ours = True
+            with self._mutex:
+                self._current, self._is_ours = fresh, True
+                self._sound = {part.signature for part in fresh.parts}
             try:
                 yield edit
                 edit.save()
             finally:
                 self._is_ours = False
 
-    def _publish(self, sound: Records[R]) -> None:
-        """Take over records that are known to be wholly readable."""
+    @contextmanager
+    def publishing(self, edit: Edit[R]) -> Iterator[None]:
+        """
+        Take over the records of an edit that are saved in the `with`.
+
+        Who looks meanwhile waits for them: nobody may be told of the last of it, and see less.
+        """
         with self._mutex:
-            self._current = sound
-            self._sound = {part.signature for part in sound.parts}
+            try:
+                yield
+            except BaseException:
+                # Of several files some may be new: from now on the disk is asked again.
+                self._is_ours = False
+                raise
+            self._current = edit.records
+            self._sound = {part.signature for part in edit.records.parts}
 
 
 class Edit(Generic[R]):
@@ -162,14 +174,14 @@ class Edit(Generic[R]):
             return
         # Token first, then JSON: if we are killed in between, others reload needlessly; the other
         # way round they would not see the change, and write over it.
-        self._token = self._held.renew_token()
-        for index in sorted(self._dirty):
-            part = self._parts[index]
-            stat = write_atomic(part.source.path, part.data, durable=not part.source.volatile)
-            self._parts[index] = part.saved(signature_of(stat))
-        self._dirty.clear()
-        self._records = None
-        self._set._publish(self.records)
+        with self._set.publishing(self):
+            self._token = self._held.renew_token()
+            for index in sorted(self._dirty):
+                part = self._parts[index]
+                stat = write_atomic(part.source.path, part.data, durable=not part.source.volatile)
+                self._parts[index] = part.saved(signature_of(stat))
+            self._dirty.clear()
+            self._records = None
 
     def _find(self, record_id: str) -> tuple[int, int]:
         part, at = self.records.place(record_id)

@@ -66,9 +66,12 @@ def enter() -> int | None:
     return _wait(child) if child else None
 
 
-def fork() -> int:
+def fork(death_signal: int = signal.SIGKILL) -> int:
     """
-    Return as fork(2) does, the child in a user namespace; it is killed when the caller ends.
+    Return as fork(2) does, the child in a user namespace.
+
+    Args:
+        death_signal: What the child gets when the caller ends.
 
     Raises:
         NamespaceFailed: In the caller, and the child is gone.
@@ -85,7 +88,7 @@ def fork() -> int:
     if child == 0:
         os.close(unshared_fd)
         os.close(tell_mapped_fd)
-        _become_root(tell_unshared_fd, mapped_fd, uid, gid)
+        _become_root(tell_unshared_fd, mapped_fd, uid, gid, death_signal)
         return 0
     os.close(tell_unshared_fd)
     os.close(mapped_fd)
@@ -107,9 +110,9 @@ def fork() -> int:
     return child
 
 
-def _become_root(tell_fd: int, mapped_fd: int, uid: int, gid: int) -> None:
+def _become_root(tell_fd: int, mapped_fd: int, uid: int, gid: int, death_signal: int) -> None:
     try:
-        unshare_user()
+        unshare_user(death_signal)
     except OSError as error:
         os.write(tell_fd, os.fsencode(error.strerror or str(error)))
         os._exit(1)

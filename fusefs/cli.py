@@ -39,6 +39,8 @@ options for -o:
   ro                 nothing can be changed
   strict             look at the store at each request, let the kernel cache nothing
   allow_other        other users may enter;  allow_root  root may
+  files              beside each rootfs, files: the same content served read-only through FUSE,
+                     with links kept inside (always there in mounts of ordinary users)
   uid=N  gid=N       show this owner;  umask=OCTAL  take these bits off all modes
   idle=SECONDS       unmount an unused rootfs after this time (60; 0: never)
   lock_timeout=S     wait this long for a lock of the store (10)
@@ -50,6 +52,9 @@ options for -o:
   and what libfuse and the kernel take (fsname=, subtype=, nodev, noexec, auto_unmount, ...)
 
 `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT` ends it.
+
+An ordinary user mounts his own store, with newuidmap (Debian: uidmap), podman or buildah to make a
+user namespace: `files` beside rootfs shows all content as his.
 """
 
 

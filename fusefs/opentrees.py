@@ -131,8 +131,11 @@ class OpenTrees:
 
     def next_deadline(self) -> float | None:
         """Return when `expire` has something to do."""
+        # One that is being read is looked at again later: nobody tells when its reader is done.
+        later = self._clock() + BRIEF_S
         with self._mutex:
-            ends = [tree.until for tree in self._kept.values() if not tree.users]
+            trees = self._kept.values()
+            ends = [max(tree.until, later) if tree.users else tree.until for tree in trees]
         first = min(ends, default=float("inf"))
         return None if first == float("inf") else first
 

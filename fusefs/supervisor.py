@@ -236,7 +236,8 @@ def _start(choice: Choice, ready: Readiness) -> _Daemon:
 def _fork(choice: Choice, ready: Readiness) -> _Daemon:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        pid = userns.fork()
+        # Not SIGKILL: it sees us end by the connection, too, and may be giving back its mounts.
+        pid = userns.fork(signal.SIGTERM)
         if pid == 0:
             ours.close()
             ready.drop()

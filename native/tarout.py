@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+_uncleared = ffi.new_allocator(should_clear_after_alloc=False)
+
 
 class TarOutError(OSError):
     """A tar could not be made. EBADMSG: a file is not what it was, or the tar-split is damaged."""
@@ -121,11 +123,11 @@ class Segments:
             OSError: EBADMSG when a file is not what it was; ENOENT when it is gone.
         """
         length = max(0, min(length, self.size - offset))
-        buffer = bytearray(length)
-        read: int = lib.hold_segments_read(self._pointer, offset, ffi.from_buffer(buffer), length)
+        buffer = _uncleared("char[]", length)
+        read: int = lib.hold_segments_read(self._pointer, offset, buffer, length)
         if read < 0:
             raise TarOutError(-read, os.strerror(-read))
-        return bytes(buffer)
+        return bytes(ffi.buffer(buffer, read))
 
     def close(self) -> None:
         """Free all of it; reading is over."""

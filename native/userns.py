@@ -5,16 +5,16 @@ import os
 from holdfs.native._native import lib
 
 
-def unshare_user() -> None:
+def unshare_user(death_signal: int) -> None:
     """
     Put this process, which has one thread, into a user and a mount namespace of its own.
 
-    It is nobody there until its maps are written, and is killed when its parent ends.
+    It is nobody there until its maps are written, and gets this signal when its parent ends.
 
     Raises:
         OSError: EPERM or ENOSPC where the system does not allow it.
     """
-    result: int = lib.hold_unshare_user()
+    result: int = lib.hold_unshare_user(death_signal)
     if result < 0:
         raise OSError(-result, os.strerror(-result), "user namespace")
 

@@ -13,6 +13,7 @@ LOOK
   cat images/NAME/config                  NAME, an ID, or the first 8 digits of one; a / in a name
                                           is written %2F: images/docker.io%2Flibrary%2Fbusybox:1
   cat images/NAME/rootfs/etc/os-release   rootfs is mounted when you follow it
+  cat images/NAME/files/etc/os-release    the same read-only, with links kept inside (-o files)
   ls -lt images                           newest first
   ls images/dangling layers/dangling      what nobody uses
   ls layers/by-digest/sha256:…            layers of one diff
@@ -47,5 +48,7 @@ GOOD TO KNOW
   Links run both ways, as in /sys: tools that follow them (find -L, grep -R, cp -L, zip -r without
   -y) go round in circles and mount every rootfs. grep -r, find, tar, cp -a, rsync -a do not,
   but all that read files read each diff.tar: --exclude=diff.tar.
+  In the mount of an ordinary user files shows all content as his own, read-only; rootfs is the
+  kernel's, with sub-IDs. The top of a new layer: chmod u+w layers/app/rootfs/ before you fill it.
   What you unlink in an object's directory is hidden for ten seconds, no more; rmdir deletes.
 """

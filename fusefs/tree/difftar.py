@@ -53,6 +53,8 @@ class LayerTar(File):
         stamp = _stamp(view, layer_id)
         diff = view.tree.diffs.open(layer_id, stamp, is_settled=is_settled)
         is_lasting = diff.segments.size == _recorded_size(view, layer)
+        if is_lasting:
+            view.tree.expect_long_reads()
         return DiffReader(self, diff, view, layer if is_lasting else None)
 
 

@@ -4,16 +4,15 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 
-int hold_unshare_user(void)
+int hold_unshare_user(int death_signal)
 {
     if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
         return -errno;
     /* After unshare(2), which changes the credentials and so takes the wish back. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+    if (prctl(PR_SET_PDEATHSIG, death_signal) < 0)
         return -errno;
     return 0;
 }

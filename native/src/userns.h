@@ -6,10 +6,10 @@
 
 /* cffi: begin */
 
-/* Put the calling process into a user namespace and a mount namespace of its own, and let it be
- * killed when its parent ends. It has to have one thread (-EINVAL). It has no IDs there until
+/* Put the calling process into a user namespace and a mount namespace of its own, and let it get
+ * this signal when its parent ends. It has to have one thread (-EINVAL). It has no IDs there until
  * somebody writes its maps. 0, or -errno; -ENOSPC where the system allows no more namespaces. */
-int hold_unshare_user(void);
+int hold_unshare_user(int death_signal);
 
 /* Put the calling process into a mount namespace of its own, in which every mount is private: what
  * is mounted here shows nowhere else, and nothing mounted elsewhere shows here. 0, or -errno;

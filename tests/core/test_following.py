@@ -1,11 +1,13 @@
 """What is made from an earlier reading and the change is what a first reading would give."""
 
 import json
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,3 +149,23 @@ def test_after_an_edit_that_failed_the_disk_is_looked_at_again(tmp_path: Path) -
         pass
     _apply(_open(str(tmp_path)), [("b", ["y"], False)])
     assert ("a", "b") == images.current().ids
+
+
+def test_who_looks_during_a_save_waits_for_what_it_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The watch is woken by the last rename of a save, and by nothing after it.
+    images = _open(str(tmp_path))
+    _apply(images, [("a", ["x"], False)])
+    seen: list[Sequence[str]] = []
+    looking = threading.Thread(target=lambda: seen.append(images.current().ids))
+    sync = os.fdatasync
+
+    def look_and_sync(fd: int) -> None:
+        looking.start()
+        sync(fd)
+
+    monkeypatch.setattr(os, "fdatasync", look_and_sync)
+    _apply(images, [("b", ["y"], False)])
+    looking.join()
+    assert [("a", "b")] == seen

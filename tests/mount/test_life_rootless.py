@@ -265,7 +265,7 @@ def test_a_killed_supervisor_takes_the_daemon_along_and_the_next_start_heals(web
     eventually(lambda: not is_running(daemon), "the daemon lives on")
     assert "Transport endpoint is not connected" in web.run("ls", "mnt").stderr
     mount(web)
-    assert "0" == web.sh("cat containers/web/mount-count")
+    assert "0" == web.sh("cat containers/web/mount-count"), (web.home / "log").read_text()
 
 
 def test_a_second_mount_there_is_refused(user: User) -> None:

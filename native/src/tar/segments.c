@@ -39,7 +39,7 @@ struct hold_segments {
     size_t buffered;
     struct lookup lookup;
     int *directory_fds;
-    pthread_mutex_t lock; /* of the file that was read last */
+    pthread_mutex_t lock; /* of the file that was read last; never held while anything is read */
     size_t open_index;
     int open_fd;
 };
@@ -248,6 +248,33 @@ static int read_record(struct hold_segments *segments, uint64_t at, struct recor
     return result;
 }
 
+/* The descriptor that was left open for this segment, now the caller's; -1 if there is none. */
+static int take_open(struct hold_segments *segments, size_t index)
+{
+    int fd = -1;
+
+    pthread_mutex_lock(&segments->lock);
+    if (segments->open_fd >= 0 && segments->open_index == index) {
+        fd = segments->open_fd;
+        segments->open_fd = -1;
+    }
+    pthread_mutex_unlock(&segments->lock);
+    return fd;
+}
+
+/* Leave fd open for the next reader of the segment. Returns the one in whose place it is, or -1. */
+static int leave_open(struct hold_segments *segments, size_t index, int fd)
+{
+    int before;
+
+    pthread_mutex_lock(&segments->lock);
+    before = segments->open_fd;
+    segments->open_fd = fd;
+    segments->open_index = index;
+    pthread_mutex_unlock(&segments->lock);
+    return before;
+}
+
 static int read_file(struct hold_segments *segments, size_t index, uint64_t begin, char *to,
                      size_t length, uint64_t offset)
 {
@@ -259,24 +286,18 @@ static int read_file(struct hold_segments *segments, size_t index, uint64_t begi
 
     if (result < 0)
         return result;
-    pthread_mutex_lock(&segments->lock);
-    if (segments->open_fd >= 0 && segments->open_index == index) {
-        fd = segments->open_fd;
-    } else {
+    fd = take_open(segments, index);
+    if (fd < 0)
         fd = lookup_open(&segments->lookup, name, size);
-        /* Only of a large file more is read by and by. */
-        if (fd >= 0 && length < size) {
-            if (segments->open_fd >= 0)
-                close(segments->open_fd);
-            segments->open_fd = fd;
-            segments->open_index = index;
-        }
-    }
     free(name);
-    result = fd < 0 ? fd : read_exactly(fd, to, length, offset);
-    if (fd >= 0 && fd != segments->open_fd)
+    if (fd < 0)
+        return fd;
+    result = read_exactly(fd, to, length, offset);
+    /* Only of a large file more is read by and by. */
+    if (length < size)
+        fd = leave_open(segments, index, fd);
+    if (fd >= 0)
         close(fd);
-    pthread_mutex_unlock(&segments->lock);
     if (result == 0 && record.has_crc && length == size &&
         crc64_iso_refl(0, (unsigned char *)to, length) != record.crc)
         return -ESTALE;
