@@ -28,7 +28,7 @@ from holdfs.core.formats.shapes import CONTAINERS, IMAGES, LAYERS
 from holdfs.core.lockfile import LockFile, LockGroup
 from holdfs.core.mounts import MountTable
 from holdfs.core.part import Source
-from holdfs.core.reading import Reader
+from holdfs.core.reader import Reader
 from holdfs.core.snapshot import Snapshot
 
 TYPE_CHECKING = False

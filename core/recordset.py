@@ -18,7 +18,8 @@ from holdfs.core.errors import StoreReadOnly
 from holdfs.core.formats.generic import Generic, R
 from holdfs.core.formats.splicing import spliced
 from holdfs.core.part import row_of, signature_of
-from holdfs.core.reading import Reader, Records
+from holdfs.core.reader import Reader
+from holdfs.core.reading import Records
 from holdfs.native.light import contextmanager
 from holdfs.native.scan import scan_members
 
