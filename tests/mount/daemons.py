@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +47,11 @@ class Daemon:
     def fds(self) -> list[str]:
         """What its descriptors lead to, sorted."""
         directory = f"/proc/{self.pid}/fd"
-        return sorted(os.readlink(f"{directory}/{fd}") for fd in os.listdir(directory))
+        found = []
+        for fd in os.listdir(directory):
+            with suppress(FileNotFoundError):  # closed meanwhile
+                found.append(os.readlink(f"{directory}/{fd}"))
+        return sorted(found)
 
     def wait(self) -> int:
         """Return the exit status of a daemon that is to end by itself."""
