@@ -54,7 +54,7 @@ ffibuilder = _builder(
 tar_ffibuilder = _builder(
     "_tar",
     [_TAR],
-    [*_SOURCES.glob("tar/*.c"), _SOURCES / "remove.c"],
+    [*_SOURCES.glob("tar/*.c"), _SOURCES / "remove.c", _SOURCES / "below.c"],
     ["isal", "crypto", "zstd", "lzma", "bz2"],
 )
 

@@ -7,35 +7,32 @@ from holdfs.native._native import lib
 
 #: No way out of the tree, by `..`, links or mounts; and no link is followed, not even inside it.
 _STRICT: Final = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH
-_CACHED: Final = 0x20
 #: A path of one system call, NUL and all, has at most 4096 bytes.
 _LONGEST: Final = 4000
 
 
-def open_inside(top_fd: int, path: bytes, flags: int, *, only_cached: bool = False) -> int:
+def open_inside(top_fd: int, path: bytes, flags: int) -> int:
     """
     Open what is at `path` below `top_fd`, however long; no component may be a link.
 
     Args:
         path: Relative; b"" for the top itself.
         flags: Of open(2). O_PATH | O_NOFOLLOW opens the last component whatever it is.
-        only_cached: Do not wait for a disk: BlockingIOError if that were needed.
 
     Raises:
         OSError: ELOOP if there is a link on the way, ENOTDIR, ENOENT, …
     """
-    resolve = _STRICT | (_CACHED if only_cached else 0)
     if len(path) <= _LONGEST:
-        return _open(top_fd, path or b".", flags, resolve)
+        return _open(top_fd, path or b".", flags)
     fd, rest = top_fd, path
     try:
         while len(rest) > _LONGEST:
             cut = rest.rindex(b"/", 0, _LONGEST)
-            below = _open(fd, rest[:cut], os.O_PATH | os.O_DIRECTORY, resolve)
+            below = _open(fd, rest[:cut], os.O_PATH | os.O_DIRECTORY)
             if fd != top_fd:
                 os.close(fd)
             fd, rest = below, rest[cut + 1 :]
-        return _open(fd, rest, flags, resolve)
+        return _open(fd, rest, flags)
     finally:
         if fd != top_fd:
             os.close(fd)
@@ -56,8 +53,8 @@ def clone_mount(path: str) -> int:
     return result
 
 
-def _open(fd: int, path: bytes, flags: int, resolve: int) -> int:
-    result: int = lib.hold_openat2(fd, path, flags, resolve)
+def _open(fd: int, path: bytes, flags: int) -> int:
+    result: int = lib.hold_openat2(fd, path, flags, _STRICT)
     if result < 0:
         raise OSError(-result, os.strerror(-result), os.fsdecode(path))
     return result

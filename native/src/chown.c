@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "below.h"
 #include "chown.h"
 
 #define CAPABILITY "security.capability"
@@ -279,22 +280,6 @@ static int change_entries(struct walk *walk, int dir_fd, struct names *below)
     return result;
 }
 
-static int open_child(int dir_fd, const char *name)
-{
-    struct statx found;
-    int result, fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (fd < 0)
-        return -errno;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &found) < 0)
-        result = -errno;
-    else
-        result = found.stx_attributes & STATX_ATTR_MOUNT_ROOT ? -EBUSY : fd;
-    if (result < 0)
-        close(fd);
-    return result;
-}
-
 /* The parent of child_fd, if it is still the directory that it was. */
 static int open_parent(int child_fd, const struct stat *parent)
 {
@@ -315,7 +300,7 @@ static int change_directory(struct walk *walk, int *dir_fd, int depth);
 static int change_below(struct walk *walk, int *dir_fd, const char *name, int depth)
 {
     struct stat parent;
-    int result, child_fd = open_child(*dir_fd, name);
+    int result, child_fd = hold_open_below(*dir_fd, name);
 
     if (child_fd < 0)
         return child_fd;

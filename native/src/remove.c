@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "below.h"
 #include "holdfs.h"
 
 /* One descriptor is held per level. What is deeper is moved up to the top directory ("parked") and
@@ -51,26 +52,6 @@ static int unlink_one(int dir_fd, const char *name, int flags)
     clear_flags(dir_fd, ".");
     clear_flags(dir_fd, name);
     return unlinkat(dir_fd, name, flags) == 0 || errno == ENOENT ? 0 : -errno;
-}
-
-static int open_below(int dir_fd, const char *name)
-{
-    struct statx found;
-    int result, fd;
-
-    do
-        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    while (fd < 0 && errno == EINTR);
-    if (fd < 0)
-        return -errno;
-    /* By the mount, not by the device: a bind mount has that of its source. */
-    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &found) < 0)
-        result = -errno;
-    else
-        result = found.stx_attributes & STATX_ATTR_MOUNT_ROOT ? -EBUSY : fd;
-    if (result < 0)
-        close(fd);
-    return result;
 }
 
 static int is_directory(int dir_fd, const struct dirent *entry)
@@ -133,7 +114,7 @@ static int remove_directory(struct removal *removal, int parent_fd, const char *
     if (depth >= MAX_DEPTH && park(removal, parent_fd, name) == 0)
         return 0;
     for (int round = 0; result == -ENOTEMPTY && round < MAX_ROUNDS; round++) {
-        fd = open_below(parent_fd, name);
+        fd = hold_open_below(parent_fd, name);
         if (fd < 0)
             return fd == -ENOENT ? 0 : fd;
         if (depth == 0)

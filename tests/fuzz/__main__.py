@@ -26,7 +26,11 @@ _HERE: Final = Path(__file__).resolve().parent
 _TOP: Final = _HERE.parents[1]
 _WORK: Final = _TOP / ".fuzz"
 _SOURCES: Final = _TOP / "native" / "src"
-_TAR_SOURCES: Final = (*sorted(_SOURCES.glob("tar/*.c")), _SOURCES / "remove.c")
+_TAR_SOURCES: Final = (
+    *sorted(_SOURCES.glob("tar/*.c")),
+    _SOURCES / "remove.c",
+    _SOURCES / "below.c",
+)
 _TAR_LIBRARIES: Final = ("-lisal", "-lcrypto", "-lzstd", "-llzma", "-lbz2", "-lz")
 _MEMORY: Final = "address,undefined"
 _RACES: Final = "thread"
@@ -101,9 +105,11 @@ def _run(target: Target, seconds: int) -> bool:
         *("-max_len=65536", "-timeout=30", "-rss_limit_mb=4096", "-print_final_stats=1"),
     ]
     log = _WORK / f"{target.name}.log"
-    with log.open("wb") as out:
+    # They make their directories where they run, and one that breaks leaves them.
+    with log.open("wb") as out, tempfile.TemporaryDirectory(prefix="holdfs-fuzz-") as place:
         done = subprocess.run(
             command,
+            cwd=place,
             stdout=out,
             stderr=out,
             timeout=seconds + 120,

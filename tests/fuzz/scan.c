@@ -1,6 +1,7 @@
 /* Records: whatever the bytes, what is said to be a record lies in them, in order, and every column
  * has a line for each. */
-#include <stdlib.h>
+#include "harness.h"
+
 #include <string.h>
 
 #include "scan.h"
@@ -12,12 +13,6 @@ static const char IMAGES[] = "s0id\0s-digest\0S1names\0s-layer\0S-mapped-layers\
                              "f-flags\0";
 static const char LAYERS[] = "s0id\0S1names\0s-parent\0t2created\0i-diff-size\0I-uidset\0f-flags\0"
                              "x3uidmap\0x-gidmap\0";
-
-static void must(int holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void records(const char *data, size_t length, const char *keys)
 {

@@ -1,31 +1,15 @@
 /* Tar-split files beside a directory of known content: the tar is given or refused, and what is read
  * in parts is what is read as a whole. */
-#define _GNU_SOURCE
+#include "harness.h"
+
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include "tar.h"
 
 enum { MOST = 8 << 20 };
-
-static void must(int holds)
-{
-    if (!holds)
-        abort();
-}
-
-static int memory(const void *data, size_t size)
-{
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
-
-    must(fd >= 0 && write(fd, data, size) == (ssize_t)size && lseek(fd, 0, SEEK_SET) == 0);
-    return fd;
-}
 
 /* Its lines, compressed as in a store: a fuzzer would not find that by itself. */
 static int compressed(const uint8_t *data, size_t size)
@@ -47,7 +31,7 @@ static int compressed(const uint8_t *data, size_t size)
 static int directory(void)
 {
     static int fd = -1;
-    char path[] = "/tmp/holdfs-fuzz-XXXXXX";
+    char path[] = "tree-XXXXXX";
     int file;
 
     if (fd >= 0)

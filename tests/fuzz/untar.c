@@ -1,39 +1,23 @@
 /* Tars, compressed or not: nothing is made outside of the directory, and a tar that is taken comes
  * back byte for byte, at once or in parts, or it is said that a file is not what it was. */
-#define _GNU_SOURCE
+#include "harness.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <openssl/sha.h>
 
 #include "holdfs.h"
 #include "tar.h"
 
-static void must(int holds)
-{
-    if (!holds)
-        abort();
-}
-
-static int memory(const void *data, size_t size)
-{
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
-
-    must(fd >= 0 && write(fd, data, size) == (ssize_t)size && lseek(fd, 0, SEEK_SET) == 0);
-    return fd;
-}
-
-/* A new directory's parent, which holds nothing else. */
+/* The parent of a new directory, which holds nothing else. */
 static int place(void)
 {
-    char path[] = "/tmp/holdfs-fuzz-XXXXXX";
+    char path[] = "place-XXXXXX";
     int fd;
 
     must(mkdtemp(path) != NULL);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "changelist.h"
+#include "fullwrite.h"
 #include "spill.h"
 
 /* Two threads fill a list each: both full, and buffers for a hundred runs, are 16 MiB. */
@@ -42,21 +43,6 @@ static struct change_run *add_run(struct changes *changes)
 
 /* -- adding -- */
 
-static int write_all(int fd, const char *data, size_t length)
-{
-    while (length > 0) {
-        ssize_t written = write(fd, data, length);
-
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        data += written;
-        length -= (size_t)written;
-    }
-    return 0;
-}
-
 static int write_sorted(const struct changes *changes, int fd)
 {
     char *buffer = malloc(BUFFER);
@@ -67,14 +53,14 @@ static int write_sorted(const struct changes *changes, int fd)
         size_t length = strlen(changes->list[i]) + 2;
 
         if (filled + length > BUFFER) {
-            result = write_all(fd, buffer, filled);
+            result = write_fully(fd, buffer, filled, -1);
             filled = 0;
         }
         memcpy(buffer + filled, changes->list[i] - 1, length);
         filled += length;
     }
     if (result == 0)
-        result = write_all(fd, buffer, filled);
+        result = write_fully(fd, buffer, filled, -1);
     free(buffer);
     return result == 0 && lseek(fd, 0, SEEK_SET) < 0 ? -errno : result;
 }

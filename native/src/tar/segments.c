@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fullwrite.h"
 #include "sink.h"
 
 enum { SPILL = 256 << 10 };
@@ -48,18 +49,11 @@ struct hold_segments {
 
 static int flush(struct hold_segments *segments)
 {
-    size_t done = 0;
+    int result = write_fully(segments->spill_fd, segments->buffer, segments->buffered,
+                             (int64_t)segments->spilled);
 
-    while (done < segments->buffered) {
-        ssize_t written = pwrite(segments->spill_fd, segments->buffer + done,
-                                 segments->buffered - done, (off_t)(segments->spilled + done));
-
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        done += (size_t)written;
-    }
+    if (result < 0)
+        return result;
     segments->spilled += segments->buffered;
     segments->buffered = 0;
     return 0;

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "fullwrite.h"
 #include "tarsplit.h"
 
 /* A segment holds at most PENDING bytes: readers concatenate them. */
@@ -51,21 +51,6 @@ void tarsplit_free(struct tarsplit *split)
     free(split);
 }
 
-static int write_all(int fd, const unsigned char *data, size_t length)
-{
-    while (length > 0) {
-        ssize_t written = write(fd, data, length);
-
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        data += written;
-        length -= (size_t)written;
-    }
-    return 0;
-}
-
 static int deflate_text(struct tarsplit *split, bool is_last)
 {
     struct isal_zstream *stream = &split->stream;
@@ -80,7 +65,7 @@ static int deflate_text(struct tarsplit *split, bool is_last)
         stream->avail_out = PACKED;
         if (isal_deflate(stream) != COMP_OK)
             return -EIO;
-        result = write_all(split->fd, split->packed, PACKED - stream->avail_out);
+        result = write_fully(split->fd, split->packed, PACKED - stream->avail_out, -1);
         if (result < 0)
             return result;
     } while (stream->avail_out == 0 ||

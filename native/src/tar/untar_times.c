@@ -6,28 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fullwrite.h"
 #include "spill.h"
 #include "untar_dirs.h"
 
 /* A million directories are no reason for more memory than this: what is over it goes to a file
  * without a name. No record is longer than a path may be. */
 enum { KEPT = 4 << 20, RECORD = 16 << 10 };
-
-static int write_all(int fd, const char *data, size_t length, uint64_t offset)
-{
-    while (length > 0) {
-        ssize_t written = pwrite(fd, data, length, (off_t)offset);
-
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        data += written;
-        offset += (uint64_t)written;
-        length -= (size_t)written;
-    }
-    return 0;
-}
 
 static int spill(struct directories *directories)
 {
@@ -37,8 +22,8 @@ static int spill(struct directories *directories)
         directories->spill_fd = spill_open(directories->untar->options->directory_fd);
     if (directories->spill_fd < 0)
         return directories->spill_fd;
-    result = write_all(directories->spill_fd, directories->times, directories->times_length,
-                       directories->spilled);
+    result = write_fully(directories->spill_fd, directories->times, directories->times_length,
+                         (int64_t)directories->spilled);
     directories->spilled += directories->times_length;
     directories->times_length = 0;
     return result;
