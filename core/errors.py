@@ -231,7 +231,7 @@ class StoreDamaged(StoreError):
         at = "" if position is None else f" at byte {position}"
         super().__init__(
             f"{path} is damaged{at}: {reason}; nothing was changed, repair or restore that file",
-            words=f'loading "{path}": {reason}',
+            words=f'loading "{path}": {reason}{at}; repair or restore that file',
         )
         self.path = path
         self.position = position

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 #include "json.h"
 #include "scan.h"
@@ -58,6 +59,13 @@ static bool read_keys(struct shape *s, const char *keys)
     return s->count > 0;
 }
 
+static bool is_ascii(const unsigned char *text, size_t length)
+{
+    while (length > 0 && text[length - 1] < 0x80)
+        length--;
+    return length == 0;
+}
+
 /* The key of a record that comes next, with its colon: its index, the count for an unknown one, or
  * -1. Those from `guess` on are tried first, by their bytes, as keys come in the table's order. */
 static int take_key(struct json *s, const struct shape *shape, int guess)
@@ -84,11 +92,14 @@ static int take_key(struct json *s, const struct shape *shape, int guess)
         return -1;
     for (int i = 0; i < shape->count; i++) {
         int index = (guess + i) % shape->count;
+        const struct key *key = &shape->keys[index];
 
-        if (shape->keys[index].length == length && memcmp(shape->keys[index].name, name, length) == 0)
-            return index;
+        if (key->length != length || strncasecmp(key->name, (const char *)name, length) != 0)
+            continue;
+        /* In other letter case it is the same key to some readers and another one to others. */
+        return memcmp(key->name, name, length) == 0 ? index : -1;
     }
-    return shape->count;
+    return is_ascii(name, length) ? shape->count : -1;
 }
 
 static void end_line(struct hold_column *column)

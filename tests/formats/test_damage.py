@@ -52,6 +52,7 @@ def path(tmp_path: Path) -> Path:
         (b"[" + GOOD + b",{}]", 2 + len(GOOD)),
         (b"[" + GOOD + b',{"id":7}]', 2 + len(GOOD)),
         (b'[{"id":"\xff"}]', 1),
+        (b"[" + GOOD + b',{"ID":"other"}]', 2 + len(GOOD)),
         (b"[" + GOOD + b',{"id":"deep","later":' + b"[" * 20000, 0),
         (b"[" + GOOD[:-1] + b',"flags":{"deep":' + b"[" * 5000 + b"]" * 5000 + b"}}]", 0),
     ],
@@ -92,6 +93,10 @@ def test_a_damaged_file_is_refused_with_its_name_and_the_position(
         b'"uidmap":[{"container_id":"0"}]',
         b'"metadata":{}',
         b'"big-data-names":{"a":1}',
+        # Go takes these for `parent` and `names`, so do some others.
+        b'"Parent":"good"',
+        b'"parent":"","PARENT":"good"',
+        '"nameſ":["n"]'.encode(),
     ],
 )
 def test_a_damaged_record_is_refused_and_the_others_served(path: Path, fields: bytes) -> None:
@@ -128,6 +133,7 @@ def test_a_file_that_holds_nothing_is_no_damage(path: Path, data: bytes | None) 
         b'"created":"2026-01-01T00:00:00.123456789+02:00"',
         b'"parent":null,"flags":null,"uidmap":null,"diff-size":null,"created":null',
         b'"unknown":{"deep":[1,2.5,null]}',
+        '"unbekannte größe":1'.encode(),
         b'"diff-size":-1',
     ],
 )
@@ -174,6 +180,8 @@ def test_real_files_are_read_whole_and_cut_ones_are_refused(
     [
         (b'"created":"yesterday"', "expected a time as in RFC 3339 - at `$.created`"),
         (b'"names":["\\x"]', "JSON is malformed: invalid escaped character"),
+        (b'"names":["\xff"]', "it is not UTF-8"),
+        (b'"Parent":"a"', "the key `Parent` has to be written `parent`"),
     ],
 )
 def test_what_is_wrong_is_said_in_words_for_people(path: Path, fields: bytes, words: str) -> None:
@@ -181,4 +189,6 @@ def test_what_is_wrong_is_said_in_words_for_people(path: Path, fields: bytes, wo
 
     with pytest.raises(StoreDamaged) as caught:
         check_part(records.parts[0], LAYERS)
-    assert f'loading "{path}": {words}' == caught.value.words
+    damage = caught.value
+    way_out = f"at byte {damage.position}; repair or restore that file"
+    assert f'loading "{path}": {words} {way_out}' == damage.words
