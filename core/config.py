@@ -186,8 +186,8 @@ def load_options(
 
     driver = _plain_name(driver)
     return StoreOptions(
-        graph_root=os.path.abspath(graph_root) if graph_root else configured.graph_root,
-        run_root=os.path.abspath(run_root) if run_root else configured.run_root,
+        graph_root=absolute(graph_root) if graph_root else configured.graph_root,
+        run_root=absolute(run_root) if run_root else configured.run_root,
         driver=driver,
         driver_options=tuple(driver_options),
         additional_image_stores=tuple(_image_stores(driver, driver_options)),
@@ -214,14 +214,28 @@ def overridden(
     driver = _plain_name(driver) or options.driver
     driver_options = (*options.driver_options, *more_driver_options)
     return options.replaced(
-        graph_root=os.path.abspath(graph_root) if graph_root else options.graph_root,
-        run_root=os.path.abspath(run_root) if run_root else options.run_root,
+        graph_root=absolute(graph_root) if graph_root else options.graph_root,
+        run_root=absolute(run_root) if run_root else options.run_root,
         driver=driver,
         driver_options=driver_options,
-        image_store=os.path.abspath(image_store) if image_store else options.image_store,
+        image_store=absolute(image_store) if image_store else options.image_store,
         additional_image_stores=tuple(_image_stores(driver, driver_options)),
         transient_store=transient_store or options.transient_store,
     )
+
+
+def absolute(path: str) -> str:
+    """
+    Return the path from the root on, `.` and `..` resolved by their letters.
+
+    Raises:
+        FileNotFoundError: It is relative, and the working directory was deleted.
+    """
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError as error:
+        reason = f"{path}: the working directory was deleted; change to another, or give full paths"
+        raise FileNotFoundError(error.errno, reason) from None
 
 
 def _configured(
@@ -245,7 +259,7 @@ def _configured(
         driver, priority = _user_driver(graph_root), ("overlay", "vfs")
 
     image_store = values.get("imagestore", "")
-    if image_store and os.path.abspath(image_store) == graph_root:
+    if image_store and absolute(image_store) == graph_root:
         raise ConfigError(
             f"the image store can't be the graph root {graph_root}: leave imagestore out",
             words=f"imagestore {image_store} must either be not set or be a different than "
@@ -258,7 +272,7 @@ def _configured(
         driver=driver,
         driver_options=tuple(options),
         driver_priority=priority,
-        image_store=os.path.abspath(image_store) if image_store else "",
+        image_store=absolute(image_store) if image_store else "",
         additional_image_stores=tuple(_image_stores(driver, options)),
         transient_store=values.get("transient_store", False),
         disable_volatile=values.get("options.disable-volatile", False),
@@ -377,4 +391,4 @@ def _expand(path: str, environ: Mapping[str, str], uid: int) -> str:
         return os.path.realpath(path, strict=True)
     except FileNotFoundError:
         # Not made yet: then its links stay, as the Go tools leave them.
-        return os.path.abspath(path)
+        return absolute(path)

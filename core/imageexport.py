@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from holdfs.core import oci
+from holdfs.core.config import absolute
 from holdfs.core.formats.digests import digest
 from holdfs.core.formats.records import Layer
 from holdfs.core.imagelayout import image_layout
@@ -63,7 +64,7 @@ def export_directory(
         As `export_image`.
         OSError: ENOTEMPTY, ENOTDIR: There is something at `path` already.
     """
-    path = os.path.abspath(path)
+    path = absolute(path)
     above, name = os.path.split(path)
     being_made = os.path.join(above, f".{name}-{secrets.token_hex(4)}")
     os.mkdir(being_made)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
+from holdfs.core.config import absolute
 from holdfs.fusefs import daemon, mountpoint, starting
 from holdfs.fusefs.mountpoint import MountError
 from holdfs.fusefs.settings import Choice, OptionError, parse_options
@@ -86,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = parse_command_line(sys.argv[1:] if argv is None else argv)
     except (UsageError, OptionError) as error:
         return _fail(f"{error} (see holdfs --help)", 2)
+    except FileNotFoundError as error:
+        return _fail(str(error.strerror))
     if command.choice is None:
         print(command.text, end="")
         return 0
@@ -111,6 +114,7 @@ def parse_command_line(argv: Sequence[str]) -> Command:
 
     Raises:
         UsageError, OptionError: They make no sense; the message says what.
+        FileNotFoundError: As `config.absolute`.
     """
     parser = _parser()
     given = parser.parse_intermixed_args(argv)
@@ -125,7 +129,7 @@ def parse_command_line(argv: Sequence[str]) -> Command:
             "no mount point given" if not given.paths else "more than a source and a mount point"
         )
     *source, mount_point = given.paths
-    words = parse_options(given.o, os.path.abspath(mount_point))
+    words = parse_options(given.o, absolute(mount_point))
     settings = words.settings
     if given.debug:
         settings = replace(settings, debug=True)
@@ -177,7 +181,7 @@ def _graph_root(source: Sequence[str], option: str) -> str:
 
 
 def _absolute(path: str) -> str:
-    return os.path.abspath(path) if path else ""
+    return absolute(path) if path else ""
 
 
 def _tell_of_sub_ids() -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from holdfs.core.config import absolute
+
 #: In the place of a file's name: to the system's log.
 JOURNAL: Final = "journal"
 
@@ -173,7 +175,7 @@ def parse_options(texts: Iterable[str], mount_point: str) -> Choice:
             chosen[name] = _parse_number(key, value, base)
             chosen["files_are_own"] = chosen.get("files_are_own", False) or key != "umask"
         elif key == "log" and value:
-            chosen["log_file"] = value if value == JOURNAL else os.path.abspath(value)
+            chosen["log_file"] = value if value == JOURNAL else absolute(value)
         elif key in _STORE and value:
             store[_STORE[key]] = value
         elif key == "storage-opt" and value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from holdfs.core.cli import failure, output, progress
+from holdfs.core.config import absolute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class _Place:
         from holdfs.core.copying import inside
 
         if not self._root:
-            path = os.path.abspath(self.path)
+            path = absolute(self.path)
             return path if to_read else path.rstrip("/")
         # A link at the end is followed when it is read, and replaced when it is written.
         return inside(self._root, self.path, follow_last=to_read)

@@ -129,6 +129,34 @@ def test_the_store_meant_is_the_one_the_real_tool_means(
 @pytest.mark.parametrize(
     "words",
     [
+        ["--graph", "relative", "status"],
+        ["--graph", "{graph}", "status", "--run", "relative"],
+        ["--graph", "{graph}", "--run", "{run}", "-s", "vfs", "export", "-d", "x", "relative"],
+    ],
+    ids=" ".join,
+)
+def test_a_relative_path_in_a_directory_that_is_gone_is_named(
+    ours: Holdctl, graph_run: GraphRun, tmp_path: Path, words: list[str]
+) -> None:
+    given = [word.format(graph=graph_run.graph, run=graph_run.run) for word in words]
+    script = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    (tmp_path / "gone").mkdir()
+
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", f"{tmp_path}/gone", ours.program, *given],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert 1 == done.returncode
+    assert ": the working directory was deleted; " in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         ["-s", "vfs", "status"],
         ["--storage-opt", "vfs.ignore_chown_errors=true", "-s", "vfs", "status"],
         ["-s", "overlay", "status", "-s", "vfs"],

@@ -94,6 +94,19 @@ def test_a_wrong_command_line_is_status_2(words: list[str], named: str) -> None:
     assert named in _refused(HOLDFS, *words, status=2)
 
 
+@pytest.mark.parametrize("words", [("{}", "-o", "log=relative"), ("relative",)], ids=" ".join)
+def test_a_relative_path_in_a_directory_that_is_gone_is_named(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    given = [word.format(tmp_path) for word in words]
+    (tmp_path / "gone").mkdir()
+    script = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+
+    said = _refused("sh", "-c", script, "sh", f"{tmp_path}/gone", HOLDFS, *given)
+
+    assert "relative: the working directory was deleted" in said
+
+
 def test_help_and_version_are_for_everybody() -> None:
     assert "holdfs [SOURCE] MOUNTPOINT" in run(HOLDFS, "--help").stdout
     assert re.match(r"holdfs \d+\.\d+", run(HOLDFS, "--version").stdout)
