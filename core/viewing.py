@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from holdfs.drivers.base import Driver
 from holdfs.native.mount import umount
@@ -35,12 +35,16 @@ def open_view(driver: Driver, run_root: str, layer_id: str) -> int:
         DriverError, OSError: It can't be mounted.
     """
     target = tempfile.mkdtemp(prefix="holdfs-view-", dir=run_root)
-    try:
-        driver.mount_view(layer_id, target)
+    with ExitStack() as on_failure:
         try:
-            return os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            driver.mount_view(layer_id, target)
+            try:
+                fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                on_failure.callback(os.close, fd)
+            finally:
+                umount(target)
         finally:
-            umount(target)
-    finally:
-        # Never what is in it: that would be the layer, should it still be mounted.
-        os.rmdir(target)
+            # Never what is in it: that would be the layer, should it still be mounted.
+            os.rmdir(target)
+        on_failure.pop_all()
+    return fd
