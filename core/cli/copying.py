@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from holdfs.core.cli import failure, output, progress
 from holdfs.core.config import absolute
 

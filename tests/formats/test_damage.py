@@ -96,7 +96,7 @@ def test_a_damaged_file_is_refused_with_its_name_and_the_position(
         # Go takes these for `parent` and `names`, so do some others.
         b'"Parent":"good"',
         b'"parent":"","PARENT":"good"',
-        '"nameſ":["n"]'.encode(),
+        '"name\u017f":["n"]'.encode(),
     ],
 )
 def test_a_damaged_record_is_refused_and_the_others_served(path: Path, fields: bytes) -> None:
