@@ -20,7 +20,8 @@ LOOK
   cat containers/NAME/info.json           the whole record
   cat layers/NAME/changes                 against its parent: A added, C changed, D deleted
   tar tf layers/NAME/diff.tar             the same as a tar; cp layers/NAME/diff.tar out.tar
-  skopeo copy oci:images/NAME/oci dir:/tmp/out    oci is the image as an OCI layout
+  skopeo copy oci:images/ID/oci dir:/tmp/out      oci is the image as an OCI layout (skopeo takes
+                                          what follows a colon in NAME for a tag)
   head images/NAME/size/*                 bytes: total, exclusive (what rmdir frees), shared; inodes
   tail -f events                          a line of JSON for each change of the store, by whomever
   getfattr -n user.holdfs.id images/NAME  the full ID
