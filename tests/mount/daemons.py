@@ -96,7 +96,12 @@ def pid_of(root: Path) -> int:
 
 
 def is_running(pid: int) -> bool:
-    return os.path.exists(f"/proc/{pid}")
+    """Whether the process lives. In a container its first process may reap nobody."""
+    try:
+        stat = Path("/proc", str(pid), "stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(b") ")[2][:1] != b"Z"
 
 
 @contextmanager
