@@ -5,8 +5,9 @@ The file `events`: one JSON object a line for each change of the store since the
      "names":["quay.io/me/shop:1"]}
 
 A line tells of an object that two looks at the store have found different. What was made and gone
-between two looks is in no line, and of an object that changed twice there may be one. The file
-grows up to 1 MiB and then begins anew, as a rotated log. (spec/tree.md, events)
+between two looks is in no line, and of an object that changed twice there may be one. From 1 MiB on
+the file begins anew with the next lines, as a rotated log, if they leave it shorter than it was:
+who follows it sees by that alone that he has to read from its start. (spec/tree.md, events)
 """
 
 import threading
@@ -23,7 +24,7 @@ from holdfs.core.reading import Records
 from holdfs.core.snapshot import Snapshot
 from holdfs.fusefs.tree.node import KINDS, SINGULAR, Kind
 
-#: From this size on the file begins anew with what is noted next.
+#: From this size on the file begins anew.
 LIMIT: Final = 1 << 20
 
 
@@ -60,7 +61,8 @@ class EventLog:
 
     def note(self, old: Snapshot, new: Snapshot, changes: Changes) -> None:
         """
-        Add what became of the store, in one piece: the file does not begin anew within it.
+        Add what became of the store, in one piece, however long: none of it is ever left out, and
+        the file does not begin anew within it.
 
         To be called for each snapshot in turn, in one thread at a time.
 
@@ -80,11 +82,15 @@ class EventLog:
             lines.append(_line(self._count, moment, event))
         if not lines:
             return
+        text = b"".join(lines)
         with self._mutex:
-            if len(self._text) >= LIMIT:
+            # Not with more than there was: `tail` would take it for a file that has grown, and go
+            # on in the middle of a line. So it takes twice the longest change at most, or LIMIT
+            # and one change.
+            if LIMIT <= len(self._text) > len(text):
                 self._dropped += len(self._text)
                 self._text = bytearray()
-            self._text += b"".join(lines)
+            self._text += text
             self.changed_ns = now_ns
 
     def read(self, off: int, size: int) -> tuple[bytes, int]:

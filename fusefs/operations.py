@@ -39,10 +39,9 @@ from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.content import Content, ContentReader
 from holdfs.fusefs.tree.difftar import DiffReader
 from holdfs.fusefs.tree.eventsfile import EventsReader
-from holdfs.fusefs.tree.handles import ScratchHandle, Writer, is_writer
+from holdfs.fusefs.tree.handles import Reader, ScratchHandle, Writer, is_writer
 from holdfs.fusefs.tree.node import File, Link, Plan, Step, gone, refusal
 from holdfs.fusefs.tree.tree import Automount
-from holdfs.fusefs.tree.view import News
 
 T = TypeVar("T")
 
@@ -134,13 +133,14 @@ class Operations(pyfuse3.Operations):
         if node.is_content:
             return os.fsencode(await self._session.of_node(node, node.target, view))
 
-        def follow() -> tuple[str, News | None]:
+        def follow() -> str:
             target = node.target(view)
             # A container's mount is counted in the store's table.
-            return target, self._session.tree.load()
+            self._session.tree.load()
+            return target
 
-        target, news = await trio.to_thread.run_sync(follow, limiter=self._session.mount_threads)
-        self._session.announce(news)
+        target = await trio.to_thread.run_sync(follow, limiter=self._session.mount_threads)
+        await self._session.tell()
         return os.fsencode(target)
 
     @answered("mkdir", changes=True)
@@ -266,7 +266,8 @@ class Operations(pyfuse3.Operations):
         try:
             return info, await self._session.enter(node, view, text)
         except BaseException:
-            self._close(info.fh)
+            self._forget(info.fh).close()
+            self._session.deadlines.changed()
             raise
 
     @answered("read")
@@ -333,7 +334,13 @@ class Operations(pyfuse3.Operations):
         try:
             await self._released(fh)
         finally:
-            self._close(fh)
+            opened = self._forget(fh)
+            if isinstance(opened, ContentReader) and opened.is_open:
+                # Of a mount program that hangs even a close(2) waits.
+                await self._session.of_node(opened.node, opened.close)
+            else:
+                opened.close()
+            self._session.deadlines.changed()
 
     @answered("release", changes=True)
     async def _released(self, fh: int) -> None:
@@ -355,13 +362,13 @@ class Operations(pyfuse3.Operations):
             self._session.pollers[fh] = poll_handle.notify
         return 0
 
-    def _close(self, fh: int) -> None:
+    def _forget(self, fh: int) -> Reader | Writer:
+        """Take the handle out of all tables, and return it to be closed."""
         opened = self._session.files.remove(fh)
         self._session.pollers.pop(fh, None)
-        opened.close()
         if is_writer(opened) and self._session.writers.get(opened.node.ino) is opened:
             del self._session.writers[opened.node.ino]
-        self._session.deadlines.changed()
+        return opened
 
     # -- requests: directories ---------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """
 One mount being served: the view that is current, what the kernel knows, and where work runs.
 
-    change of ours    step in a thread ► load ► publish ► kernel told ► reply
+    change of ours    step in a thread ► load ► publish ► kernel told of all published ► reply
     change of others  refresh          ► load ► publish ► kernel told
 
 Handlers (operations.py) translate requests; here is what they share. All of it runs on the loop.
@@ -84,6 +84,8 @@ class Session:
         self.stream_threads = trio.CapacityLimiter(8)
         self.deadlines = Deadlines(self.tree.next_deadline, self._expire, self.tree.clock)
         self._trees_opened = 0
+        #: Set once a thread is done that tells the kernel something; None if there is none.
+        self._telling: trio.Event | None = None
 
     # -- refusals --------------------------------------------------------------------------
 
@@ -125,15 +127,18 @@ class Session:
 
         Called after each burst of changes by others.
         """
-        news = await trio.to_thread.run_sync(self.tree.load, limiter=self._load_thread)
-        if news is None:
-            return
-        self._note(news)
-        if not self.is_strict:
-            nodes = invalidate.stale_nodes(self.inodes, news)
-            await trio.to_thread.run_sync(
-                invalidate.invalidate_attributes, nodes, limiter=self._load_thread
-            )
+        await trio.to_thread.run_sync(self.tree.load, limiter=self._load_thread)
+        while (news := self.tree.take_news()) is not None:
+            nodes = self._note(news)
+            # A thread, as it may be many that others have changed.
+            self._telling = trio.Event()
+            try:
+                await trio.to_thread.run_sync(
+                    invalidate.invalidate_attributes, nodes, limiter=self._load_thread
+                )
+            finally:
+                self._telling.set()
+                self._telling = None
             self._invalidate_entries(nodes, news)
 
     async def view(self) -> View:
@@ -141,31 +146,43 @@ class Session:
         if self.is_strict:
             # Inline: a dozen short system calls while nothing has changed, and a thread would cost
             # ten times that at every request.
-            self.announce(self.tree.load())
+            self.tree.load()
+            self._tell()
         return self.tree.view
 
-    def announce(self, news: News | None) -> None:
-        """Tell the kernel what our own change shows in, inline, before the reply goes out."""
-        if news is None:
-            return
-        self._note(news)
-        if not self.is_strict:
-            nodes = invalidate.stale_nodes(self.inodes, news)
+    async def tell(self) -> None:
+        """
+        Tell the kernel what all that was published shows in, before the reply goes out.
+
+        Also what another has published: the watch may see a change of ours before we are done.
+        """
+        while self._telling is not None:
+            await self._telling.wait()
+        self._tell()
+
+    def _tell(self) -> None:
+        while (news := self.tree.take_news()) is not None:
+            nodes = self._note(news)
             invalidate.invalidate_attributes(nodes)
             self._invalidate_entries(nodes, news)
 
     def _invalidate_entries(self, nodes: list[Node], news: News) -> None:
+        if self.is_strict:
+            return
         invalidate.invalidate_entries(nodes, self.tree.view)
         for node in invalidate.loosened(self.inodes, news):
             invalidate.invalidate_entry(node)
 
-    def _note(self, news: News) -> None:
+    def _note(self, news: News) -> list[Node]:
+        """Note it in the mount, and return the nodes of which the kernel must forget something."""
         self.tree.note(news)
         if self.pollers:
             # They ask again, and again if it was a change that `events` has no line for.
             pollers, self.pollers = self.pollers, {}
             for wake in pollers.values():
                 wake()
+        # With `-o strict` it keeps nothing.
+        return [] if self.is_strict else invalidate.stale_nodes(self.inodes, news)
 
     def threads_of(self, node: Node) -> trio.CapacityLimiter:
         """Return where the work on this node runs, if it has to be a thread."""
@@ -184,18 +201,17 @@ class Session:
             limiter: For a step that may take long; None for the store's own.
         """
 
-        def work() -> tuple[T, News | None]:
+        def work() -> T:
             result = step()
             try:
-                return result, self.tree.load()
+                self.tree.load()
             except OSError as error:
                 # It is done and must not be answered with an error; the watch will try again.
                 log.warning("the store could not be looked at after a change: %s", error)
-                return result, None
+            return result
 
-        limiter = limiter or self._store_threads
-        result, news = await trio.to_thread.run_sync(work, limiter=limiter)
-        self.announce(news)
+        result = await trio.to_thread.run_sync(work, limiter=limiter or self._store_threads)
+        await self.tell()
         return result
 
     async def carry_out(self, plan: Plan | None) -> None:

@@ -338,23 +338,27 @@ class ContentReader:
         self.node = node
         self.is_fixed = is_fixed
         self._fd = fd
-        self._whole = os.pread(fd, size, 0) if is_fixed and size <= _SMALL else None
+        self._whole = b""
+        if is_fixed and size <= _SMALL:
+            self._whole = os.pread(fd, size, 0)
+            self._fd = -1
+            os.close(fd)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether reading and closing it takes a thread: either may wait for the file system."""
+        return self._fd >= 0
 
     @property
     def slow_read(self) -> bool:
-        """Whether the next read takes a thread."""
-        return self._whole is None
+        return self.is_open
 
     def read(self, view: "View", off: int, size: int) -> bytes:
-        whole = self._whole
-        if whole is None:
-            return os.pread(self._fd, size, off)
-        if off + size >= len(whole):
-            self._whole = None  # now the kernel has it
-        return whole[off : off + size]
+        return os.pread(self._fd, size, off) if self.is_open else self._whole[off : off + size]
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self.is_open:
+            os.close(self._fd)
 
 
 class ContentLink(Content, Link):

@@ -22,6 +22,7 @@ import errno
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -82,25 +83,30 @@ class Tree:
         self.open_trees = OpenTrees(store, idle_s=settings.idle_s, clock=clock)
         self.usages = Usages(store)
         self._loading = threading.Lock()
+        self._untold: deque[News] = deque()
         self._is_wide = False
         snapshot = store.snapshot()
         self.events = EventLog(snapshot)
         self.view = View.first(self, snapshot)
 
-    def load(self) -> News | None:
+    def load(self) -> None:
         """
-        Take what the store holds now as the view; None if nothing changed. For a thread.
+        Take what the store holds now as the view. For a thread.
 
-        Views are published in the order they were read, whichever thread ends first.
+        Views are published in the order they were read, whichever thread ends first; what they
+        bring is there for `take_news`.
         """
         with self._loading:
             old = self.view
             snapshot = self.store.snapshot()
-            if snapshot is old.snapshot:
-                return None
-            self.view, news = old.follow(snapshot)
-            self.events.note(old.snapshot, snapshot, news.changes)
-            return news
+            if snapshot is not old.snapshot:
+                self.view, news = old.follow(snapshot)
+                self.events.note(old.snapshot, snapshot, news.changes)
+                self._untold.append(news)
+
+    def take_news(self) -> News | None:
+        """Return what the kernel was not told yet, the oldest first and each once; None if all."""
+        return self._untold.popleft() if self._untold else None
 
     def note(self, news: News) -> None:
         """Let go what was kept of objects that are gone."""

@@ -19,7 +19,10 @@ from tests.peers import DEMO_IMAGE, DEMO_MOTD, Buildah, GoStore, Podman
 pytestmark = needs("root", "overlay", "fuse", "containers-storage", "podman", "buildah", "busybox")
 
 
-def test_a_mount_that_never_ends_does_not_stop_the_tree(scene: Scene, root: Path) -> None:
+@pytest.mark.parametrize("link", ["rootfs", "files"])
+def test_a_mount_that_never_ends_does_not_stop_the_tree(
+    scene: Scene, root: Path, link: str
+) -> None:
     """The store's mount program hangs: whoever follows the link waits, and nobody else."""
     program = Path(scene.go.run_root, "hangs")
     started = Path(scene.go.run_root, "started")
@@ -30,6 +33,7 @@ def test_a_mount_that_never_ends_does_not_stop_the_tree(scene: Scene, root: Path
         scene.go.run_root,
         root,
         rf"storage-opt=overlay.mount_program={program}",
+        "files",
     )
     names = [f"c{number}" for number in range(4)]
     for name in names:
@@ -38,7 +42,7 @@ def test_a_mount_that_never_ends_does_not_stop_the_tree(scene: Scene, root: Path
         daemon.expected += ["hangs", "could not", "stay counted", "signal"]
         followers = [
             subprocess.Popen(
-                ["ls", str(root / "containers" / name / "rootfs" / ".")],
+                ["ls", str(root / "containers" / name / link / ".")],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
@@ -98,6 +102,39 @@ def test_a_mounted_file_system_that_stops_does_not_stop_the_tree(scene: Scene, r
         assert 0 == follower.wait(PATIENCE_S)
         eventually(lambda: scene.count(scene.web.layer) == 0, "it did not expire")
         daemon.expected.append("could not be unmounted")
+
+
+@needs("fuse-overlayfs")
+def test_content_that_stops_does_not_stop_the_tree(scene: Scene, root: Path) -> None:
+    """What is read, listed or closed below `files` waits for its file system; nobody else does."""
+    program = "storage-opt=overlay.mount_program=/usr/bin/fuse-overlayfs"
+    where = (scene.go.graph, scene.go.run_root, root)
+    with serving(*where, program, "files", "idle=1"):
+        web, shop = root / "containers" / "web" / "files", root / "images" / "shop" / "files"
+        opened = [os.open(top / "motd", os.O_RDONLY) for top in (web, shop)]
+        assert [b"from top\n"] * 2 == [os.read(fd, 100) for fd in opened]
+        programs = _fuse_overlayfs_below(scene.go.run_root)
+        assert programs
+        for pid in programs:
+            os.kill(pid, signal.SIGSTOP)
+        followers = []
+        try:
+            for fd in opened:
+                os.close(fd)
+            followers = [
+                subprocess.Popen(["ls", str(top / ".")], stdout=subprocess.DEVNULL)
+                for top in (web, shop)
+            ]
+            for _ in range(10):  # beyond the idle time: letting a tree go must not stop us either
+                words = ["cat", "containers/web/names", "images/shop/names", "status"]
+                seen = subprocess.run(words, cwd=root, capture_output=True, timeout=PATIENCE_S)
+                assert seen.stdout.startswith(b"web\nshop\n")
+                scene.go.run("set-metadata", "-m", str(time.monotonic_ns()), "web")
+        finally:
+            for pid in programs:
+                os.kill(pid, signal.SIGCONT)
+        assert [0, 0] == [follower.wait(PATIENCE_S) for follower in followers]
+        eventually(lambda: not _fuse_overlayfs_below(scene.go.run_root), "it is not let go")
 
 
 def _fuse_overlayfs_below(directory: str) -> list[int]:

@@ -307,6 +307,59 @@ def test_tail_f_follows_and_notices_that_it_begins_anew(shop: Shop) -> None:
             tail.kill()
 
 
+def add_images(shop: Shop, number: int) -> list[str]:
+    """Let so many images appear in one change, as a copied file brings them; return their IDs."""
+    path = Path(shop.go.graph, "overlay-images", "images.json")
+    there = path.read_bytes()
+    same = {key: json.loads(there)[0][key] for key in ("layer", "created")}
+    ids = [f"{n:064x}" for n in range(1, number + 1)]
+    added = json.dumps([{"id": i, "names": [f"n{n}"], **same} for n, i in enumerate(ids)])
+    new = path.with_name("new.json")
+    # What is there stays, byte for byte.
+    new.write_bytes(there.rstrip()[:-1] + b"," + added.encode()[1:])
+    new.rename(path)
+    return ids
+
+
+def test_a_change_of_over_a_mebibyte_is_told_whole(shop: Shop) -> None:
+    with opened(shop.root / "events") as fd:
+        added = add_images(shop, 10_000)
+
+        assert wait_by_poll(fd, PATIENCE_S)
+        assert (1 << 20) < os.fstat(fd).st_size
+        data = b""
+        while read := os.read(fd, 1 << 20):
+            data += read
+        found = [json.loads(line) for line in data.splitlines()]
+        assert [("create", i) for i in added] == [(x["action"], x["id"]) for x in found]
+        assert list(range(1, 10_001)) == [line["seq"] for line in found]
+
+        change(shop, "b")
+
+        assert wait_by_poll(fd, PATIENCE_S)
+        assert [10_001] == [line["seq"] for line in lines(shop)]
+
+
+def test_tail_f_loses_nothing_to_a_change_longer_than_the_file(shop: Shop) -> None:
+    with subprocess.Popen(
+        ["tail", "-f", "-n", "+1", "-s", "0.05", "events"],
+        cwd=shop.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as tail:  # fmt: skip
+        try:
+            assert tail.stdout is not None
+            fill(shop)
+            while b'"action":"change"' not in (line := tail.stdout.readline()):
+                assert line
+            added = add_images(shop, 10_000)
+            seqs = [json.loads(tail.stdout.readline())["seq"] for _ in added]
+            change(shop, "again")
+            assert b"file truncated" in tail.stdout.readline()
+            seqs.append(json.loads(tail.stdout.readline())["seq"])
+        finally:
+            tail.kill()
+    assert list(range(seqs[0], seqs[0] + 10_001)) == seqs
+
+
 @pytest.mark.parametrize(
     "command", ["grep -r seq events", "tar cf - events", "cp -r events ../copy", "wc -l events"]
 )
@@ -362,3 +415,33 @@ def test_no_object_made_by_two_go_tools_at_once_is_left_out(shop: Shop) -> None:
     found = lines(shop)
     assert list(range(1, len(found) + 1)) == [line["seq"] for line in found]
     assert made == sorted(line["id"] for line in found if line["action"] == "create")
+
+
+@pytest.mark.whole  # a thousand starts of a program
+def test_a_thousand_quick_changes_by_the_go_tool_lose_none(shop: Shop) -> None:
+    go = shop.scene.go
+    numbers = [str(number) for number in range(250)]
+
+    def each(words: list[str], refs: list[str]) -> list[str]:
+        """Run the Go tool once for each of these, and return what it prints."""
+        script = f'for n in "$@"; do {" ".join(go.command(*words))}; done'
+        done = subprocess.run(
+            ["sh", "-ec", script, "sh", *refs], stdout=subprocess.PIPE, check=True, text=True
+        )
+        return done.stdout.splitlines()
+
+    made = [word for word in each(["create-image", "-n", "n$n"], numbers) if len(word) == 64]
+    assert 250 == len(made)
+    each(["set-names", "-n", "m$n", "n$n"], numbers)
+    each(["set-metadata", "-m", "x", "m$n"], numbers)
+    eventually(lambda: told(shop)[-1][1:] == ("change", made[-1]))
+    each(["delete-image", "$n"], made)
+
+    eventually(lambda: told(shop)[-1] == ("image", "delete", made[-1]))
+    found = lines(shop)
+    assert list(range(1, len(found) + 1)) == [line["seq"] for line in found]
+    for number, image_id in enumerate(made):
+        mine = [line for line in found if line["id"] == image_id]
+        actions = [line["action"] for line in mine]
+        assert ["create", "rename", "change", "delete"] == actions
+        assert [[f"n{number}"], *[[f"m{number}"]] * 3] == [line["names"] for line in mine]

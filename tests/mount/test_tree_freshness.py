@@ -312,3 +312,17 @@ def test_many_clients_at_once_are_served(shop: Shop) -> None:
     for client in clients:
         said = client.communicate(timeout=60)[1].splitlines()
         assert [] == [line for line in said if not line.endswith("No such file or directory")]
+
+
+def test_what_is_deleted_under_one_name_is_gone_under_all_at_once(shop: Shop) -> None:
+    """A deletion takes several steps in the store: the watch may see the first before its end."""
+    for number in range(100):
+        name = f"c{number}"
+        (shop.images / "shop" / "containers" / name).mkdir()
+        by_id = shop.containers / (shop.containers / name / "id").read_text().strip()
+        for path in (by_id, by_id / "names"):
+            path.stat()
+
+        (shop.containers / name).rmdir()
+
+        assert [] == [path for path in (by_id, by_id / "names") if path.exists()], number

@@ -1,6 +1,7 @@
 """What lives in the mount alone, with a clock that the test moves."""
 
 import errno
+import threading
 
 import pytest
 
@@ -47,9 +48,9 @@ def test_what_is_hidden_of_a_deleted_object_is_forgotten(grove: Grove) -> None:
     grove.store.create_layer(names=["x"])
     grove.do(grove.directory("layers/x").unlink(grove.tree.view, "id"))
     grove.store.delete_layer("x")
-    news = grove.tree.load()
-    assert news is not None
-    grove.tree.note(news)
+    grove.tree.load()
+    while (news := grove.tree.take_news()) is not None:
+        grove.tree.note(news)
 
     assert not grove.tree.hidden
     grove.now += 11
@@ -121,3 +122,18 @@ def test_names_that_savers_use_are_known(name: str) -> None:
 )
 def test_other_names_are_items(name: str) -> None:
     assert not is_saver_name(name)
+
+
+def test_news_are_taken_once_and_in_order_whoever_has_loaded_them(grove: Grove) -> None:
+    ids = []
+    for name in ("first", "second"):
+        ids.append(grove.store.create_layer(names=[name]).id)
+        loader = threading.Thread(target=grove.tree.load)
+        loader.start()
+        loader.join()
+    grove.tree.load()  # finds nothing that is new
+
+    news = [grove.tree.take_news() for _ in range(3)]
+
+    assert [(ids[0],), (ids[1],)] == [tuple(one.changes.layers.added) for one in news if one]
+    assert news[2] is None
