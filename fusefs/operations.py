@@ -271,7 +271,9 @@ class Operations(pyfuse3.Operations):
             raise
 
     @answered("read")
-    async def read(self, fh: int, off: int, size: int) -> bytes:
+    async def read(  # type: ignore[override]  # pyfuse3 takes any buffer, and says bytes
+        self, fh: int, off: int, size: int
+    ) -> bytes | memoryview:
         view = await self._session.view()
         opened = self._session.files.get(fh)
         if opened.slow_read:

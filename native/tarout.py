@@ -11,6 +11,7 @@ import errno
 import os
 
 from holdfs.native._tar import ffi, lib
+from holdfs.native.blocks import Blocks
 from holdfs.native.untar import Compression
 
 TYPE_CHECKING = False
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-_uncleared = ffi.new_allocator(should_clear_after_alloc=False)
+#: The most that the kernel asks for at once, and how many such are read at the same time.
+_BLOCK = 1 << 20
+_BLOCKS = 8
 
 
 class TarOutError(OSError):
@@ -95,6 +98,7 @@ class Segments:
 
     def __init__(self, pointer: Any) -> None:
         self._pointer = pointer
+        self._blocks = Blocks(_BLOCK, _BLOCKS)
         #: Of the whole tar.
         self.size: int = lib.hold_segments_size(pointer)
 
@@ -115,7 +119,7 @@ class Segments:
         check(failed, result)
         return cls(made[0])
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> memoryview:
         """
         Return `length` bytes from `offset` on, fewer only at the end.
 
@@ -123,11 +127,11 @@ class Segments:
             OSError: EBADMSG when a file is not what it was; ENOENT when it is gone.
         """
         length = max(0, min(length, self.size - offset))
-        buffer = _uncleared("char[]", length)
-        read: int = lib.hold_segments_read(self._pointer, offset, buffer, length)
+        block = self._blocks.take(length)
+        read: int = lib.hold_segments_read(self._pointer, offset, block, length)
         if read < 0:
             raise TarOutError(-read, os.strerror(-read))
-        return bytes(ffi.buffer(buffer, read))
+        return memoryview(ffi.buffer(block, read))
 
     def close(self) -> None:
         """Free all of it; reading is over."""

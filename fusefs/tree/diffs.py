@@ -55,7 +55,7 @@ class OpenDiff:
     segments: "Segments"
     users: int = 1
 
-    def read(self, off: int, size: int) -> bytes:
+    def read(self, off: int, size: int) -> memoryview:
         """
         Return `size` bytes from `off` on, fewer only at the end.
 

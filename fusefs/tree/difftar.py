@@ -111,7 +111,7 @@ class DiffReader:
         """Whether what is read, and the size, stay as they are until the kernel hears of it."""
         return self._layer is not None
 
-    def read(self, view: View, off: int, size: int) -> bytes:
+    def read(self, view: View, off: int, size: int) -> memoryview:
         if self._layer is not None:
             # What the kernel keeps is for all handles: none may bring in what is old.
             now = view.snapshot.layers.get(self._layer.id)

@@ -37,7 +37,7 @@ class Reader(Protocol):
     def slow_read(self) -> bool:
         """Whether `read` reads the disk."""
 
-    def read(self, view: "View", off: int, size: int) -> bytes:
+    def read(self, view: "View", off: int, size: int) -> bytes | memoryview:
         """Return what is there now."""
 
     def close(self) -> None:

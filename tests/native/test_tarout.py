@@ -1,6 +1,7 @@
 """Tars put together from a tar-split: checked, from several directories, at any offset."""
 
 import base64
+import ctypes
 import errno
 import gzip
 import json
@@ -182,6 +183,31 @@ def test_several_threads_read_at_once(made: Made, tmp_path: Path) -> None:
             thread.join()
 
     assert [] == wrong
+
+
+def test_what_was_read_stays_as_it_is_while_somebody_has_it(made: Made, tmp_path: Path) -> None:
+    with listed(made, tmp_path) as tar:
+        first = tar.read(0, 5000)[1000:2000]
+        for offset in range(0, 50_000, 5000):
+            tar.read(offset, 5000)
+
+    assert SAMPLE[1000:2000] == first
+
+
+def test_reading_needs_no_more_memory_than_what_is_held_at_once(made: Made, tmp_path: Path) -> None:
+    def address(data: memoryview) -> int:
+        return ctypes.addressof(ctypes.c_char.from_buffer(data))
+
+    with listed(made, tmp_path) as tar:
+        held = tar.read(0, 5000)
+        places = {address(tar.read(offset, 5000)) for offset in range(0, 50_000, 5000)}
+
+    assert 1 == len(places - {address(held)})
+
+
+def test_more_is_read_in_one_go_than_is_kept_for_the_next(made: Made, tmp_path: Path) -> None:
+    with listed(made, tmp_path) as tar:
+        assert SAMPLE[5:] == tar.read(5, 1 << 30)
 
 
 def test_reading_tells_of_a_changed_file(made: Made, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@
 #include "fullwrite.h"
 #include "sink.h"
 
-enum { SPILL = 256 << 10 };
+enum { SPILL = 256 << 10, WINDOW = 64 << 10 };
 
 /* One stretch of the tar, up to `end`: bytes of the spill file, or a file whose record is there. */
 struct segment {
@@ -225,10 +225,41 @@ static int read_exactly(int fd, char *to, size_t length, uint64_t offset)
     return 0;
 }
 
-static int read_record(struct hold_segments *segments, uint64_t at, struct record *record,
-                       char **name)
+/* A stretch of the spill file: what many small files have there is read at once. */
+struct window {
+    size_t wanted; /* how much to read at a time */
+    uint64_t begin;
+    size_t length;
+    char bytes[WINDOW];
+};
+
+/* Read exactly length bytes of the spill file. */
+static int read_spill(const struct hold_segments *segments, struct window *window, uint64_t at,
+                      void *to, size_t length)
 {
-    int result = read_exactly(segments->spill_fd, (char *)record, sizeof *record, at);
+    if (length > WINDOW)
+        return read_exactly(segments->spill_fd, to, length, at);
+    if (at < window->begin || at + length > window->begin + window->length) {
+        uint64_t left = segments->spilled - at;
+        size_t now = window->wanted < left ? window->wanted : (size_t)left;
+        int result;
+
+        if (now < length)
+            now = length;
+        result = read_exactly(segments->spill_fd, window->bytes, now, at);
+        window->begin = at;
+        window->length = result < 0 ? 0 : now;
+        if (result < 0)
+            return result;
+    }
+    memcpy(to, window->bytes + (at - window->begin), length);
+    return 0;
+}
+
+static int read_record(const struct hold_segments *segments, struct window *window, uint64_t at,
+                       struct record *record, char **name)
+{
+    int result = read_spill(segments, window, at, record, sizeof *record);
 
     if (result < 0)
         return result;
@@ -236,7 +267,7 @@ static int read_record(struct hold_segments *segments, uint64_t at, struct recor
     if (!*name)
         return -ENOMEM;
     (*name)[record->name_length] = 0;
-    result = read_exactly(segments->spill_fd, *name, record->name_length, at + sizeof *record);
+    result = read_spill(segments, window, at + sizeof *record, *name, record->name_length);
     if (result < 0)
         free(*name);
     return result;
@@ -269,14 +300,20 @@ static int leave_open(struct hold_segments *segments, size_t index, int fd)
     return before;
 }
 
-static int read_file(struct hold_segments *segments, size_t index, uint64_t begin, char *to,
+/* Where a segment begins in the tar. */
+static uint64_t begin_of(const struct hold_segments *segments, size_t index)
+{
+    return index > 0 ? segments->list[index - 1].end : 0;
+}
+
+static int read_file(struct hold_segments *segments, struct window *window, size_t index, char *to,
                      size_t length, uint64_t offset)
 {
     const struct segment *segment = &segments->list[index];
-    uint64_t size = segment->end - begin;
+    uint64_t size = segment->end - begin_of(segments, index);
     struct record record;
     char *name;
-    int fd, result = read_record(segments, segment->at & ~IS_FILE, &record, &name);
+    int fd, result = read_record(segments, window, segment->at & ~IS_FILE, &record, &name);
 
     if (result < 0)
         return result;
@@ -316,6 +353,7 @@ static size_t find(const struct hold_segments *segments, uint64_t offset)
 
 int64_t hold_segments_read(struct hold_segments *segments, uint64_t offset, void *to, size_t length)
 {
+    struct window window; /* its bytes are not to be cleared */
     char *at = to;
     size_t index;
 
@@ -323,13 +361,16 @@ int64_t hold_segments_read(struct hold_segments *segments, uint64_t offset, void
         return 0;
     if (length > segments->size - offset)
         length = (size_t)(segments->size - offset);
+    /* That much of it at most, and what names take. */
+    window.wanted = length < WINDOW ? length : WINDOW;
+    window.begin = window.length = 0;
     for (index = find(segments, offset); length > 0; index++) {
         const struct segment *segment = &segments->list[index];
-        uint64_t begin = index > 0 ? segment[-1].end : 0, inside = offset - begin;
+        uint64_t inside = offset - begin_of(segments, index);
         size_t now = segment->end - offset < length ? (size_t)(segment->end - offset) : length;
         int result = segment->at & IS_FILE
-                         ? read_file(segments, index, begin, at, now, inside)
-                         : read_exactly(segments->spill_fd, at, now, segment->at + inside);
+                         ? read_file(segments, &window, index, at, now, inside)
+                         : read_spill(segments, &window, segment->at + inside, at, now);
 
         if (result < 0)
             return result == -ESTALE ? -EBADMSG : result;
