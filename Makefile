@@ -8,7 +8,8 @@
 #   make fuzz      feeds the readers of foreign bytes with nonsense, under clang's sanitizers;
 #                  SECONDS_EACH=600 for longer than a minute each
 #   make lint      the formatter, the linter and the type checker
-#   make bench     how fast it is, against the real tools; QUICK=1 in minutes, ROWS='a b' some rows
+#   make bench     how fast it is, against the real tools, in twenty minutes; QUICK=1 less of all in
+#                  three, nothing written; ROWS='a b' some rows, at their true sizes
 
 # Debian's own: another one in PATH may lack headers or be too old.
 PYTHON ?= /usr/bin/python3

@@ -1,22 +1,19 @@
 """
-What the rows on content measure with: the machine's /usr/share as a layer, on fresh file systems.
+What the rows on content measure with: SOURCE as a layer, on fresh file systems.
 
 A file system that was filled and emptied before is slower, and differs from run to run.
 """
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from tests.bench.sizes import SOURCE
 from tests.needs import loop_mounted
 
-IS_QUICK = "QUICK" in sys.argv
-#: A quick look takes the smaller part of it.
-SOURCE = "/usr/share/doc" if IS_QUICK else "/usr/share"
 #: Enough for two unpacked layers; sparse, so only what is written counts.
 DISK_SIZE = 6 << 30
 _COMPRESSORS = {"": "cat", ".gz": "gzip -6", ".zst": "zstd -q -3"}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.bench.content import fresh_disk, tar_of_source
 from tests.bench.measure import Row, peak_mib, time_command
+from tests.bench.sizes import IS_SMALL, SOURCE
 from tests.peers import GoStore
 
 HOLDCTL = str(Path(sys.executable).parent / "holdctl")
@@ -22,8 +23,12 @@ HOLDCTL = str(Path(sys.executable).parent / "holdctl")
 _OURS, _GO, _TAR = "holdctl", "containers-storage", "tar"
 _LAYER = "the-layer"
 
-_MANY_ENTRIES = 1_000_000
-_LARGE_SIZE = 2 << 30
+_MANY_ENTRIES = 50_000 if IS_SMALL else 1_000_000
+#: In a member's name: what becomes a number.
+_MARK = b"@" * 8
+#: Where a header has the sum of its bytes.
+_SUM_FROM, _SUM_TO = 148, 156
+_LARGE_SIZE = (256 if IS_SMALL else 2048) << 20
 
 
 @dataclass(frozen=True)
@@ -73,37 +78,48 @@ def _apply(case: Case, name: str, pairs: int) -> Iterator[Row]:
         for program in order:
             samples[program].append(_run(program, case, time_command))
         order = order[1:] + order[:1]  # so that none is always the one behind the same other
-    peak = _run(_OURS, case, peak_mib), _run(_GO, case, peak_mib)
+    peaks = {program: _run(program, case, peak_mib) for program in samples}
     for peer, against, limit in (
         (_GO, "containers-storage", case.of_go),
         (_TAR, "GNU tar -x", case.of_tar),
     ):
         yield Row(
             name=name,
-            what=f"holdctl applydiff of /usr/share, {case.words}, beside {against}",
+            what=f"holdctl applydiff of {SOURCE}, {case.words}, beside {against}",
             against=against,
             ours=samples[_OURS],
             peer=samples[peer],
             limit=limit,
-            notes={"peak": f"{peak[0]:.0f} and {peak[1]:.0f} MiB"} if peer == _GO else {},
+            notes={"peak": f"{peaks[_OURS]:.0f} and {peaks[peer]:.0f} MiB"},
         )
+    yield _memory_row(name, f"{SOURCE}, {case.words}", peaks[_OURS])
 
 
 # -- memory ------------------------------------------------------------------------------------
 
 
-def _write_members(path: Path, members: Iterable[tarfile.TarInfo]) -> None:
-    """A tar of members without content. (tarfile would keep them all in memory.)"""
+def _write_members(path: Path, like: tarfile.TarInfo, marks: Iterable[bytes]) -> None:
+    """
+    A tar of members without content, all as `like`, in whose name one of `marks` is for _MARK.
+
+    tarfile would take a minute for a million of them, and keep them all in memory.
+    """
+    made = like.tobuf()
+    extended, header = made[: -tarfile.BLOCKSIZE], made[-tarfile.BLOCKSIZE :]
+    before, after = header[:_SUM_FROM], header[_SUM_TO:]
+    # The sum of all bytes, with blanks where the sum is.
+    rest = sum(header.replace(_MARK, b"")) - sum(header[_SUM_FROM:_SUM_TO]) + 8 * ord(" ")
     with open(path, "wb") as f:
-        for member in members:
-            f.write(member.tobuf())
+        for mark in marks:
+            f.write(extended.replace(_MARK, mark) + before.replace(_MARK, mark))
+            f.write(b"%06o\0 " % (rest + sum(mark)) + after)
         f.write(bytes(2 * tarfile.BLOCKSIZE))
 
 
 def _write_many_entries(path: Path) -> None:
     """A tar of very many empty files, a thousand to a directory."""
-    names = (f"directory-{number // 1000}/file-{number}" for number in range(_MANY_ENTRIES))
-    _write_members(path, map(tarfile.TarInfo, names))
+    marks = (b"%04d/%03d" % divmod(number, 1000) for number in range(_MANY_ENTRIES))
+    _write_members(path, tarfile.TarInfo(f"directory-{_MARK.decode()}-file"), marks)
 
 
 def _write_large_file(path: Path) -> None:
@@ -114,16 +130,11 @@ def _write_large_file(path: Path) -> None:
         tar.addfile(member, zero)
 
 
-def _directory(name: str) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.type = tarfile.DIRTYPE
-    return member
-
-
 def _write_many_directories(path: Path) -> None:
     """A tar of nothing but directories with long names, whose times are set at the very end."""
-    names = (f"{number:06d}-{'n' * 200}" for number in range(_MANY_ENTRIES // 10))
-    _write_members(path, map(_directory, names))
+    like = tarfile.TarInfo(f"{_MARK.decode()}-{'n' * 200}")
+    like.type = tarfile.DIRTYPE
+    _write_members(path, like, (b"%08d" % number for number in range(_MANY_ENTRIES // 10)))
 
 
 def _peak_of(archive: str, disk: Path) -> float:
@@ -131,20 +142,18 @@ def _peak_of(archive: str, disk: Path) -> float:
 
 
 def memory(_pairs: int) -> Iterator[Row]:
-    """Peak memory: of each compression, and of layers that are large in other ways."""
-    for case in (_PLAIN, _GZIP, _ZSTD, _BTRFS):
-        yield _memory_row(f"/usr/share, {case.words}", _run(_OURS, case, peak_mib))
+    """Peak memory of layers that are large in other ways than SOURCE."""
     yield _long_window()
     for what, write in (
         (f"{_MANY_ENTRIES:,} empty files", _write_many_entries),
-        (f"a file of {_LARGE_SIZE >> 30} GiB", _write_large_file),
+        (f"a file of {_LARGE_SIZE >> 20:,} MiB", _write_large_file),
         (f"{_MANY_ENTRIES // 10:,} directories with long names", _write_many_directories),
     ):
         # On xfs: it makes inodes as they are needed.
         with fresh_disk("xfs") as disk:
             archive = disk / "layer.tar"
             write(archive)
-            yield _memory_row(what, _peak_of(str(archive), disk))
+            yield _memory_row("apply-memory", what, _peak_of(str(archive), disk))
 
 
 def _long_window() -> Row:
@@ -157,12 +166,13 @@ def _long_window() -> Row:
             cat = subprocess.Popen(["cat"], stdin=tar, stdout=subprocess.PIPE)
             subprocess.run(command, stdin=cat.stdout, stdout=packed, check=True, timeout=120)
             assert cat.wait() == 0
-        return _memory_row("/usr/share, zstd --long=27", _peak_of(str(archive), disk), 128 + 48)
+        peak = _peak_of(str(archive), disk)
+    return _memory_row("apply-memory", f"{SOURCE}, zstd --long=27", peak, 128 + 48)
 
 
-def _memory_row(what: str, peak: float, limit: float = 96) -> Row:
+def _memory_row(name: str, what: str, peak: float, limit: float = 96) -> Row:
     return Row(
-        name="apply-memory",
+        name=name,
         what=f"peak memory of holdctl applydiff, {what}",
         ours=[peak],
         unit="MiB",

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.bench.content import fresh_disk, tar_of_source
 from tests.bench.measure import Row, peak_mib, time_command
+from tests.bench.sizes import IS_SMALL, SOURCE
 from tests.peers import GoStore
 
 HOLDCTL = str(Path(sys.executable).parent / "holdctl")
@@ -24,7 +25,8 @@ HOLDCTL = str(Path(sys.executable).parent / "holdctl")
 _TIMEOUT_S = 300
 #: Every so many-th file of a layer is another one in its child.
 _CHANGED_EVERY = 200
-_MANY_ENTRIES = 300_000
+_MANY_ENTRIES = 20_000 if IS_SMALL else 300_000
+_LARGE_SIZE = (256 if IS_SMALL else 2048) << 20
 
 
 @dataclass(frozen=True)
@@ -131,25 +133,25 @@ def _diff(name: str, words: str, limits: Sequence[float], pairs: int) -> Iterato
         ours, go, tar = in_rounds(
             [partial(measure, command) for command in commands], pairs, warm=name != "diff-cold"
         )
-        peaks = [peak_mib(make("diff", store.layer_id)) for make in (store.ours, store.theirs)]
-    notes = {"peak": f"{peaks[0]:.0f} and {peaks[1]:.0f} MiB"}
+        peaks = [peak_mib(command) for command in commands]
     yield Row(
         name=name,
-        what=f"holdctl diff of /usr/share, {words}, beside containers-storage",
+        what=f"holdctl diff of {SOURCE}, {words}, beside containers-storage",
         against="containers-storage diff",
         ours=ours,
         peer=go,
         limit=limits[0],
-        notes=notes,
+        notes={"peak": f"{peaks[0]:.0f} and {peaks[1]:.0f} MiB"},
     )
     if len(limits) > 1:
         yield Row(
             name=name,
-            what=f"holdctl diff of /usr/share, {words}, beside GNU tar",
+            what=f"holdctl diff of {SOURCE}, {words}, beside GNU tar",
             against="GNU tar -c",
             ours=ours,
             peer=tar,
             limit=limits[1],
+            notes={"peak": f"{peaks[0]:.0f} and {peaks[2]:.0f} MiB"},
         )
 
 
@@ -184,7 +186,7 @@ def changes(pairs: int) -> Iterator[Row]:
             peaks = [peak_mib(make(word, child)) for make in (store.ours, store.theirs)]
             yield Row(
                 name="changes",
-                what=f"holdctl {what}, vfs, child of /usr/share",
+                what=f"holdctl {what}, vfs, child of {SOURCE}",
                 against=f"containers-storage {word}",
                 ours=ours,
                 peer=go,
@@ -196,8 +198,10 @@ def changes(pairs: int) -> Iterator[Row]:
 # -- copies ------------------------------------------------------------------------------------
 
 
-def _timed_copy(store: Filled, program: str) -> float:
-    """Make a copy, and take it away when its time is known."""
+def _copy(
+    store: Filled, program: str, measure: Callable[[Sequence[str]], float] = time_command
+) -> float:
+    """Measure making a copy, which is taken away then."""
     target = store.disk / "copy"
     commands = {
         "holdctl": store.ours("create-layer", "-i", "c" * 64, store.layer_id),
@@ -205,7 +209,7 @@ def _timed_copy(store: Filled, program: str) -> float:
         "cp": ["cp", "-a", "--reflink=auto", str(store.directory()), str(target)],
     }
     try:
-        return time_command(commands[program])
+        return measure(commands[program])
     finally:
         if program == "cp":
             subprocess.run(["rm", "-rf", str(target)], check=True, timeout=_TIMEOUT_S)
@@ -218,12 +222,12 @@ def vfs_child(pairs: int) -> Iterator[Row]:
     """A child of a vfs layer, which is a copy of it, on the three file systems."""
     for kind, limit in (("ext4", 0.38), ("xfs", 0.30), ("btrfs", 0.42)):
         with filled("vfs", kind) as store:
-            programs = [partial(_timed_copy, store, each) for each in ("holdctl", "go", "cp")]
-            ours, go, cp = in_rounds(programs, pairs)
-            peak = peak_mib(store.ours("create-layer", store.layer_id))
-        for peer, against, most in (
-            (go, "containers-storage create-layer", limit),
-            (cp, "cp -a --reflink=auto", 0.6),
+            names = ("holdctl", "go", "cp")
+            ours, go, cp = in_rounds([partial(_copy, store, each) for each in names], pairs)
+            peaks = [_copy(store, each, peak_mib) for each in names]
+        for peer, against, most, peak in (
+            (go, "containers-storage create-layer", limit, peaks[1]),
+            (cp, "cp -a --reflink=auto", 0.6, peaks[2]),
         ):
             yield Row(
                 name="vfs-child",
@@ -232,7 +236,7 @@ def vfs_child(pairs: int) -> Iterator[Row]:
                 ours=ours,
                 peer=peer,
                 limit=most,
-                notes={"peak": f"{peak:.0f} MiB"},
+                notes={"peak": f"{peaks[0]:.0f} and {peak:.0f} MiB"},
             )
 
 
@@ -258,11 +262,11 @@ def memory(_pairs: int) -> Iterator[Row]:
         for number in range(_MANY_ENTRIES):
             if number % 1000 == 0:
                 (top := many / f"directory-{number // 1000}").mkdir()
-            os.close(os.open(top / f"file-{number}", os.O_CREAT | os.O_WRONLY, 0o644))
+            os.mknod(f"{top}/file-{number}", 0o644)
         with (many / "large").open("wb") as f:
-            f.truncate(2 << 30)
+            f.truncate(_LARGE_SIZE)
         for word in ("changes", "diff", "diffsize"):
-            words = f"{word}, {_MANY_ENTRIES:,} entries and a file of 2 GiB"
+            words = f"{word}, {_MANY_ENTRIES:,} entries and a file of {_LARGE_SIZE >> 20:,} MiB"
             yield _memory_row(words, store.ours(word, layer_id))
         words = f"create-layer, copy of {_MANY_ENTRIES:,} entries"
         yield _memory_row(words, store.ours("create-layer", layer_id))

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from tests.bench import peer
 from tests.bench.measure import TIMEOUT_S, Row, in_turn, peak_mib, resident_mib, time_command
-from tests.bench.stores import made
+from tests.bench.sizes import FEW, MANY
+from tests.bench.stores import shared
 from tests.mount.daemons import serving
 
-SMALL = 10
-LARGE = 10_000
 #: Of one sample: short, as how the scheduler places the two sides lasts for one run of the caller.
 _CALLS = 3_000
 _SAMPLES_A_PAIR = 3
@@ -29,8 +28,8 @@ _WHAT = {
 
 def _requests(what: str, pairs: int) -> Iterator[Row]:
     name, words, limit = _WHAT[what]
+    store = shared(FEW)
     with (
-        made(SMALL) as store,
         tempfile.TemporaryDirectory(prefix="holdfs-bench-mnt-") as top,
         serving(store.graph, store.run, Path(top, "mnt")) as daemon,
         peer.memoryfs() as twin,
@@ -73,8 +72,8 @@ def _confine(pid: int) -> None:
 
 def list_large(pairs: int) -> Iterator[Row]:
     """`ls -l images/`, with what the kernel keeps of the tree dropped before and not."""
+    store = shared(MANY)
     with (
-        made(LARGE) as store,
         tempfile.TemporaryDirectory(prefix="holdfs-bench-mnt-") as top,
         serving(store.graph, store.run, Path(top, "mnt")) as daemon,
     ):
@@ -87,7 +86,7 @@ def list_large(pairs: int) -> Iterator[Row]:
             )
             yield Row(
                 name="ls-l",
-                what=f"ls -l images/, {LARGE:,} images, kernel's cache {state}",
+                what=f"ls -l images/, {MANY:,} images, kernel's cache {state}",
                 against="containers-storage images",
                 ours=samples[0],
                 peer=samples[1],

@@ -8,25 +8,25 @@ from pathlib import Path
 
 from tests.bench.load import put_under_load
 from tests.bench.measure import Row, time_command
-from tests.bench.stores import made
+from tests.bench.sizes import IS_SMALL, MANY
+from tests.bench.stores import shared
 from tests.mount.daemons import serving
 
-_IMAGES = 10_000
 _LAYERS_EACH = 2
-_CONTAINERS = 2_000
+_CONTAINERS = MANY // 5
 _CLIENTS = 50
 _WRITERS = 2
 _SECONDS = 300.0
-_QUICK_SECONDS = 20.0
+_QUICK_SECONDS = 5.0 if IS_SMALL else 20.0
 #: Fewer pairs than this are asked for by who wants to see something soon.
 _QUICK_PAIRS = 3
 
 
 def load(pairs: int) -> Iterator[Row]:
-    """Five minutes of reading and writing at once; with QUICK a third of one."""
+    """Five minutes of reading and writing at once; with QUICK some seconds."""
     seconds = _SECONDS if pairs > _QUICK_PAIRS else _QUICK_SECONDS
+    store = shared(MANY, layers_each=_LAYERS_EACH, containers=_CONTAINERS)
     with (
-        made(_IMAGES, layers_each=_LAYERS_EACH, containers=_CONTAINERS) as store,
         tempfile.TemporaryDirectory(prefix="holdfs-bench-mnt-") as top,
         serving(store.graph, store.run, Path(top, "mnt")) as daemon,
     ):
@@ -40,7 +40,7 @@ def load(pairs: int) -> Iterator[Row]:
             shown = " ".join(words).replace(root, "MNT")
             yield Row(
                 name="load",
-                what=f"{shown}, {_IMAGES:,} images",
+                what=f"{shown}, {MANY:,} images",
                 ours=[time_command(words) for _ in range(pairs)],
                 limit=limit,
             )

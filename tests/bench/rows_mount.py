@@ -18,11 +18,10 @@ from tests.bench.measure import (
     time_calls,
     time_command,
 )
-from tests.bench.stores import BenchStore, made
+from tests.bench.sizes import FEW, MANY
+from tests.bench.stores import BenchStore, made, shared
 from tests.mount.daemons import Daemon, command, serving, unmount
 
-SMALL = 10
-LARGE = 10_000
 _STATS = 20_000
 
 
@@ -43,8 +42,9 @@ def _by_name(root: Path, name: str) -> str:
 
 def cat_names(pairs: int) -> Iterator[Row]:
     """`cat images/NAME/names` beside `containers-storage image NAME`, process included."""
-    for count, limit in ((SMALL, 0.25), (LARGE, 0.01)):
-        with made(count) as store, _mounted(store) as daemon:
+    for count, limit in ((FEW, 0.25), (MANY, 0.01)):
+        store = shared(count)
+        with _mounted(store) as daemon:
             name = store.name(count // 2)
             ours = ["cat", f"{_by_name(daemon.root, name)}/names"]
             theirs = store.go.command("image", name)
@@ -62,11 +62,12 @@ def cat_names(pairs: int) -> Iterator[Row]:
 
 def cached_stat(pairs: int) -> Iterator[Row]:
     """A stat that the kernel answers itself, beside one of the file system."""
-    with made(SMALL) as store, _mounted(store) as daemon:
+    store = shared(FEW)
+    with _mounted(store) as daemon:
         image_id = os.listdir(daemon.root / "images")[0]
         below = f"images/{image_id}/id"
         twin = Path(f"{store.graph}/../twin/mnt", below)
-        twin.parent.mkdir(parents=True)
+        twin.parent.mkdir(parents=True, exist_ok=True)
         twin.write_text("x\n")
         paths = f"{daemon.root}/{below}", os.path.realpath(twin)
 
@@ -89,8 +90,9 @@ def cached_stat(pairs: int) -> Iterator[Row]:
 
 def start(pairs: int) -> Iterator[Row]:
     """From the command's start until it has returned and an image's names are read."""
-    for count in (SMALL, LARGE):
-        with made(count) as store, tempfile.TemporaryDirectory(prefix="holdfs-bench-mnt-") as top:
+    for count in (FEW, MANY):
+        store = shared(count)
+        with tempfile.TemporaryDirectory(prefix="holdfs-bench-mnt-") as top:
             root = Path(top, "mnt")
             root.mkdir()
 
@@ -115,13 +117,14 @@ def start(pairs: int) -> Iterator[Row]:
 
 def memory(_pairs: int) -> Iterator[Row]:
     """What the daemon keeps after everything was looked at, and at most."""
-    with made(LARGE) as store, _mounted(store) as daemon:
+    store = shared(MANY)
+    with _mounted(store) as daemon:
         for path in ("images", "layers", "images/by-name/docker.io/library"):
             time_command(["ls", "-l", f"{daemon.root}/{path}"])
         used = resident_mib(daemon.pid)
         yield Row(
             name="memory",
-            what=f"daemon's resident memory, {LARGE:,} images and layers, all listed",
+            what=f"daemon's resident memory, {MANY:,} images and layers, all listed",
             ours=[used["VmRSS"]],
             unit="MiB",
             limit=150,
@@ -131,8 +134,9 @@ def memory(_pairs: int) -> Iterator[Row]:
 
 def freshness(pairs: int) -> Iterator[Row]:
     """From another tool's exit until its change shows; in strict mode the first look shows it."""
-    for count in (SMALL, LARGE):
-        with made(count) as store, _mounted(store) as daemon:
+    for count in (FEW, MANY):
+        store = shared(count)
+        with _mounted(store) as daemon:
             delays = [_show(store, daemon, number)[0] for number in range(max(pairs, 5) * 4)]
             yield Row(
                 name="freshness",
@@ -141,7 +145,7 @@ def freshness(pairs: int) -> Iterator[Row]:
                 limit=0.005,
                 notes={"99th percentile": f"{_high(delays) * 1000:.1f} ms"},
             )
-    with made(SMALL) as store, _mounted(store, "strict") as daemon:
+    with made(FEW) as store, _mounted(store, "strict") as daemon:
         yield Row(
             name="freshness",
             what="the same, strict: how many looks it takes",

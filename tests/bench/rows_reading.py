@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.bench.measure import TIMEOUT_S, Row, in_turn, resident_mib, time_command
 from tests.bench.rows_export import Filled, filled, piped
+from tests.bench.sizes import SOURCE
 from tests.mount.daemons import Daemon, serving
 
 
@@ -43,7 +44,7 @@ def diff_tar(pairs: int) -> Iterator[Row]:
             samples = in_turn(partial(_cat, path), partial(time_command, peer), pairs)
             yield Row(
                 name="read-diff",
-                what=f"cat {name} of /usr/share through the tree, to a pipe, warm",
+                what=f"cat {name} of {SOURCE} through the tree, to a pipe, warm",
                 against="holdctl diff to a pipe",
                 ours=samples[0],
                 peer=samples[1],
@@ -72,7 +73,7 @@ def rootfs(pairs: int) -> Iterator[Row]:
                 subprocess.run(["umount", twin], check=True, timeout=TIMEOUT_S)
     yield Row(
         name="read-rootfs",
-        what="tar -c of an image's rootfs, two layers, /usr/share",
+        what=f"tar -c of an image's rootfs, two layers, {SOURCE}",
         against="the same overlay mounted by hand",
         ours=samples[0],
         peer=samples[1],

@@ -11,15 +11,14 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.measure import TIMEOUT_S, Row
+from tests.bench.sizes import FEW, IS_SMALL
 from tests.bench.stores import BenchStore, made
 from tests.mount.daemons import serving
 
-SMALL = 10
-_CHANGES = 500
-_QUICK_CHANGES = 100
-#: Fewer pairs than this is a quick look.
-_FULL_PAIRS = 5
-_IDLE_S = 10.0
+_CHANGES = 50 if IS_SMALL else 500
+#: After which a thread that nobody needs has ended.
+_SETTLE_S = 12.0
+_IDLE_S = 3.0 if IS_SMALL else 10.0
 
 
 def _ours(root: Path, name: str, number: int) -> float:
@@ -42,12 +41,12 @@ def _all(change: Callable[[int], float], numbers: range) -> list[float]:
     return [change(number) for number in numbers]
 
 
-def writers(pairs: int) -> Iterator[Row]:
+def writers(_pairs: int) -> Iterator[Row]:
     """Each adds names, alone and then both at once; in the end every one of them must be there."""
-    count = _CHANGES if pairs >= _FULL_PAIRS else _QUICK_CHANGES
+    count = _CHANGES
     alone, both = range(count), range(count, 2 * count)
     with (
-        made(SMALL) as store,
+        made(FEW) as store,
         tempfile.TemporaryDirectory(prefix="holdfs-bench-mnt-") as top,
         serving(store.graph, store.run, Path(top, "mnt")) as daemon,
         ThreadPoolExecutor(2) as pool,
@@ -99,13 +98,12 @@ def _milliseconds(ours: list[float], theirs: list[float]) -> str:
 def idle(_pairs: int) -> Iterator[Row]:
     """How often any thread of a daemon that nobody asks gets the processor."""
     with (
-        made(SMALL) as store,
+        made(FEW) as store,
         tempfile.TemporaryDirectory(prefix="holdfs-bench-mnt-") as top,
         serving(store.graph, store.run, Path(top, "mnt")) as daemon,
     ):
         os.listdir(daemon.root / "images")
-        # Threads that have been idle for this long end.
-        time.sleep(_IDLE_S + 2)
+        time.sleep(_SETTLE_S)
         before = _switches(daemon.pid)
         time.sleep(_IDLE_S)
         woken = _switches(daemon.pid) - before

@@ -6,6 +6,7 @@ them, and containers on the first of them: records with digests, sizes and dates
 images have, the overlay driver's directories.
 """
 
+import atexit
 import json
 import os
 import secrets
@@ -13,16 +14,23 @@ import string
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
 from tests.mounts import unmount_below
+from tests.needs import loop_mounted
 from tests.peers import GoStore
 
 DEPTH = 5
 _LINK_SIGNS = string.ascii_uppercase + "234567"
+#: Of the disk that the shared stores are on: enough inodes for all of them; sparse.
+_DISK_SIZE = 16 << 30
+
+_until_the_end = ExitStack()
+atexit.register(_until_the_end.close)
 
 
 @dataclass(frozen=True)
@@ -60,20 +68,42 @@ class BenchStore:
 def made(count: int, *, layers_each: int = 1, containers: int = 0) -> Iterator[BenchStore]:
     """Give a store of this size, gone at the end. A container has a layer of its own too."""
     with tempfile.TemporaryDirectory(prefix="holdfs-bench-") as top:
-        store = BenchStore(f"{top}/graph", f"{top}/run", count, layers_each, containers)
-        _write(store)
         try:
-            # The tool itself says whether it takes it for its own.
-            for kind, expected in (
-                ("layers", count * layers_each + containers),
-                ("images", count),
-                ("containers", containers),
-            ):
-                seen = len(store.go.json(kind) or ())
-                assert expected == seen, f"containers-storage sees {seen} {kind}"
-            yield store
+            yield _make(top, count, layers_each, containers)
         finally:
             unmount_below(top)
+
+
+@cache
+def shared(count: int, *, layers_each: int = 1, containers: int = 0) -> BenchStore:
+    """
+    Return the one store of this size that there is until the end of this process.
+
+    For those who only look at it, or add some names, layers and containers that nobody else adds:
+    making a large store takes longer than most of what is measured on it.
+    """
+    return _make(tempfile.mkdtemp(dir=_disk()), count, layers_each, containers)
+
+
+@cache
+def _disk() -> str:
+    """Return where the shared stores are: a file system of their own, with which they go."""
+    top = _until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="holdfs-bench-stores-"))
+    return _until_the_end.enter_context(loop_mounted("ext4", top, size=_DISK_SIZE))
+
+
+def _make(top: str, count: int, layers_each: int, containers: int) -> BenchStore:
+    store = BenchStore(f"{top}/graph", f"{top}/run", count, layers_each, containers)
+    _write(store)
+    # The tool itself says whether it takes it for its own.
+    for kind, expected in (
+        ("layers", count * layers_each + containers),
+        ("images", count),
+        ("containers", containers),
+    ):
+        seen = len(store.go.json(kind) or ())
+        assert expected == seen, f"containers-storage sees {seen} {kind}"
+    return store
 
 
 def _write(store: BenchStore) -> None:
