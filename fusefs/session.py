@@ -136,7 +136,7 @@ class Session:
             )
             self._invalidate_entries(nodes, news)
 
-    async def view(self) -> View:
+    def view(self) -> View:
         """Return the view to answer from; with `-o strict` the store is asked first."""
         if self.is_strict:
             # Inline: a dozen short system calls while nothing has changed, and a thread would cost
@@ -287,7 +287,7 @@ class Session:
         """Return the reply with the attributes of an inode that the kernel knows."""
         if ino not in self.writers and (kept := self._kept.get(self.tree.view, ino)) is not None:
             return kept
-        view = await self.view()
+        view = self.view()
         node = self.inodes.get(ino)
         node.check(view)
         stat = await self.stat(node, view)
