@@ -49,6 +49,8 @@ T = TypeVar("T")
 UNREADABLE: Final = Stat(READ_ONLY_MODE, 0, 0, lasting=False)
 #: How many entries of content are read together: what the kernel takes at once is half of that.
 _AHEAD: Final = 64
+#: How long the changes of others may wait to be shown until one of ours is done.
+_OWN_CHANGE_S: Final = 0.05
 #: Requests whose first argument is a file handle.
 _BY_HANDLE: Final = frozenset({"read", "write", "flush", "fsync", "release"})
 
@@ -84,6 +86,8 @@ class Session:
         self.stream_threads = trio.CapacityLimiter(8)
         self.deadlines = Deadlines(self.tree.next_deadline, self._expire, self.tree.clock)
         self._trees_opened = 0
+        self._short_changes = 0
+        self._until_changed = trio.lowlevel.ParkingLot()
 
     # -- refusals --------------------------------------------------------------------------
 
@@ -123,8 +127,12 @@ class Session:
         """
         Take what the store holds now, publish it, and tell the kernel what differs.
 
-        Called after each burst of changes by others.
+        Called after each burst of changes, which may be our own: one that is under way looks at the
+        store itself once it is done, and what it has saved before is not worth a view.
         """
+        with trio.move_on_after(_OWN_CHANGE_S):
+            while self._short_changes:
+                await self._until_changed.park()
         news = await trio.to_thread.run_sync(self.tree.load, limiter=self._load_thread)
         if news is None:
             return
@@ -193,8 +201,15 @@ class Session:
                 log.warning("the store could not be looked at after a change: %s", error)
                 return result, None
 
-        limiter = limiter or self._store_threads
-        result, news = await trio.to_thread.run_sync(work, limiter=limiter)
+        is_short = limiter is None
+        self._short_changes += is_short
+        try:
+            result, news = await trio.to_thread.run_sync(
+                work, limiter=limiter or self._store_threads
+            )
+        finally:
+            self._short_changes -= is_short
+            self._until_changed.unpark_all()
         self.announce(news)
         return result
 
