@@ -13,9 +13,9 @@ _PIECE = 2 << 20
 _LARGE = 1 << 20
 
 
-def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_result:
+def write_atomic(path: str, *pieces: bytes | memoryview, durable: bool = True) -> os.stat_result:
     """
-    Replace `path` by a file of mode 0600 with this content.
+    Replace `path` by a file of mode 0600 with this content, one piece after the other.
 
     The name follows the Go tools' (`.tmp-<basename><digits>` beside it): they pass over it if a
     crash leaves one behind. The directory itself is not synced, as with them.
@@ -37,14 +37,15 @@ def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_res
     try:
         with about(path):
             try:
-                _write(fd, memoryview(data), durable=durable)
+                for piece in pieces:
+                    _write(fd, memoryview(piece), durable=durable)
                 if durable:
                     os.fdatasync(fd)
                 os.fchmod(fd, 0o600)
                 result = os.fstat(fd)
             finally:
                 os.close(fd)
-        old_fd = _open_large(path) if len(data) > _LARGE else None
+        old_fd = _open_large(path) if result.st_size > _LARGE else None
         try:
             os.rename(temporary, path)
         finally:
@@ -57,12 +58,13 @@ def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_res
 
 
 def _write(fd: int, data: memoryview, *, durable: bool) -> None:
+    start = os.lseek(fd, 0, os.SEEK_CUR)
     at = 0
     while at < len(data):
         size = os.write(fd, data[at : at + _PIECE])
         if durable and len(data) > _PIECE:
             # Starts writing these pages and waits for nothing; none is clean yet to be dropped.
-            os.posix_fadvise(fd, at, size, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(fd, start + at, size, os.POSIX_FADV_DONTNEED)
         at += size
 
 

@@ -15,6 +15,7 @@ import os
 from sys import byteorder
 
 from holdfs.core.formats.shapes import SEPARATOR
+from holdfs.core.pieces import Pieces
 from holdfs.native import scan
 
 TYPE_CHECKING = False
@@ -83,8 +84,8 @@ class Part:
     What one source gave, never changed: changes make another.
 
     Attributes:
-        data: The file's content.
-        spans: Begin and end in `data` of each record in turn, doubles included.
+        pieces: The file's content.
+        spans: Begin and end in it of each record in turn, doubles included.
         columns: The cells of each record, by key.
         broken: What is wrong with a record whose cells could not be read, by its ID.
         damage: What is wrong with the file as a whole; there are no records then.
@@ -98,10 +99,10 @@ class Part:
         "broken",
         "columns",
         "damage",
-        "data",
         "is_sound",
         "mark",
         "origins",
+        "pieces",
         "signature",
         "source",
         "spans",
@@ -111,7 +112,7 @@ class Part:
         self,
         source: Source,
         signature: Signature = None,
-        data: bytes = b"",
+        data: bytes | Pieces = b"",
         spans: memoryview = _NO_SPANS,
         columns: Columns | None = None,
         *,
@@ -122,7 +123,7 @@ class Part:
     ) -> None:
         self.source = source
         self.signature = signature
-        self.data = data
+        self.pieces = data if isinstance(data, Pieces) else Pieces(data)
         self.spans = spans
         self.columns = columns or {}
         self.broken = broken or {}
@@ -135,13 +136,18 @@ class Part:
         return len(self.spans) // 2
 
     @property
+    def data(self) -> bytes:
+        """The file's content as a whole, put together if nobody has asked for it yet."""
+        return self.pieces.whole()
+
+    @property
     def ids(self) -> Sequence[Any]:
         """The ID of each record."""
         return self.columns.get("id", ())
 
     def raw(self, at: int) -> bytes:
         """Return the bytes of one record."""
-        return self.data[self.spans[2 * at] : self.spans[2 * at + 1]]
+        return self.pieces.between(self.spans[2 * at], self.spans[2 * at + 1])
 
     @property
     def raws(self) -> list[bytes]:
@@ -158,32 +164,29 @@ class Part:
         """
         old, count = self.spans, len(self)
         new = b",".join(raws)
-        data = memoryview(self.data)
         # What goes takes a comma with it, what comes brings one.
-        if begin == end:
-            at = old[2 * begin] if begin < count else old[-1] if count else 0
-            lead, tail = data[:at], data[at:]
-            first = at
-            if not count:
-                lead, tail, first = memoryview(b"["), memoryview(b"]"), 1
-            elif begin < count:
+        if not count:
+            start, stop, first = 0, len(self.pieces), 1
+            new = b"[" + new + b"]"
+        elif begin == end:
+            start = stop = first = old[2 * begin] if begin < count else old[-1]
+            if begin < count:
                 new += b","
             else:
-                new, first = b"," + new, at + 1
-            gone = 0
+                new, first = b"," + new, start + 1
         else:
-            first, last = old[2 * begin], old[2 * end - 1]
+            start, stop = old[2 * begin], old[2 * end - 1]
+            first = start
             if not raws:
                 if end < count:
-                    last = old[2 * end]
+                    stop = old[2 * end]
                 elif begin:
-                    first = old[2 * begin - 1]
-            lead, tail, gone = data[:first], data[last:], last - first
+                    start = old[2 * begin - 1]
         spans = bytearray(old[: 2 * begin])
         for raw in raws:
             spans += first.to_bytes(4, byteorder) + (first + len(raw)).to_bytes(4, byteorder)
             first += len(raw) + 1
-        spans += scan.shifted(old[2 * end :], len(new) - gone)
+        spans += scan.shifted(old[2 * end :], len(new) - (stop - start))
         columns = {
             key: _replaced(cells, begin, end, [row[key] for row in rows])
             for key, cells in (self.columns or dict.fromkeys(rows[0] if rows else (), ())).items()
@@ -191,7 +194,7 @@ class Part:
         return Part(
             self.source,
             self.signature,
-            b"".join((lead, new, tail)),
+            self.pieces.replaced(start, stop, new),
             memoryview(bytes(spans)).cast("I"),
             columns,
             broken=self.broken,
@@ -204,7 +207,7 @@ class Part:
         part = Part(
             self.source,
             signature,
-            self.data,
+            self.pieces,
             self.spans,
             self.columns,
             broken=self.broken,
@@ -400,5 +403,7 @@ def text_since(part: Part, mark: object) -> bytes:
     for earlier, start, end in part.origins:
         if earlier is mark:
             rows = range(start, len(part) - end)
-            return part.data[part.spans[2 * start] : part.spans[2 * rows[-1] + 1]] if rows else b""
+            if not rows:
+                return b""
+            return part.pieces.between(part.spans[2 * start], part.spans[2 * rows[-1] + 1])
     return part.data

@@ -179,7 +179,8 @@ class Edit(Generic[R]):
             self._token = self._held.renew_token()
             for index in sorted(self._dirty):
                 part = self._parts[index]
-                stat = write_atomic(part.source.path, part.data, durable=not part.source.volatile)
+                is_durable = not part.source.volatile
+                stat = write_atomic(part.source.path, *part.pieces, durable=is_durable)
                 self._parts[index] = part.saved(signature_of(stat))
             self._dirty.clear()
             self._records = None

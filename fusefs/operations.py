@@ -39,7 +39,7 @@ from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.content import Content, ContentReader
 from holdfs.fusefs.tree.difftar import DiffReader
 from holdfs.fusefs.tree.eventsfile import EventsReader
-from holdfs.fusefs.tree.handles import Reader, ScratchHandle, Writer, is_writer
+from holdfs.fusefs.tree.handles import LiveReader, Reader, ScratchHandle, Writer, is_writer
 from holdfs.fusefs.tree.node import File, Link, Plan, Step, gone, refusal
 from holdfs.fusefs.tree.tree import Automount
 
@@ -86,7 +86,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("lookup")
     async def lookup(self, parent_ino: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
-        view = await self._session.view()
+        view = self._session.view()
         directory = self._session.directory(parent_ino)
         text = known_name(directory, name)
         if text is None:
@@ -110,20 +110,20 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> EntryAttributes:
         node = self._session.inodes.get(ino)
-        node.check_changeable(await self._session.view())
+        node.check_changeable(self._session.view())
         if fields.update_size:
             if fh is not None:
                 writer = await self._writer(fh)
                 await self._write(writer, writer.truncate, attr.st_size)
             elif isinstance(node, File):
-                step = node.truncate(await self._session.view(), attr.st_size)
+                step = node.truncate(self._session.view(), attr.st_size)
                 await self._session.carry_out(Plan(step))
-        view = await self._session.view()
+        view = self._session.view()
         return self._session.fill(node, await self._session.stat(node, view), view)
 
     @answered("readlink")
     async def readlink(self, ino: int, ctx: RequestContext) -> bytes:
-        view = await self._session.view()
+        view = self._session.view()
         node = self._session.inodes.get(ino)
         if not isinstance(node, Link):
             raise refusal(errno.EINVAL, "not a link")
@@ -147,7 +147,7 @@ class Operations(pyfuse3.Operations):
     async def mkdir(
         self, parent_ino: int, name: bytes, mode: int, ctx: RequestContext
     ) -> EntryAttributes:
-        view = await self._session.view()
+        view = self._session.view()
         directory = self._session.directory(parent_ino)
         text = new_name(directory, name)
         step = directory.mkdir(view, text)
@@ -160,7 +160,7 @@ class Operations(pyfuse3.Operations):
     async def symlink(
         self, parent_ino: int, name: bytes, target: bytes, ctx: RequestContext
     ) -> EntryAttributes:
-        view = await self._session.view()
+        view = self._session.view()
         directory = self._session.directory(parent_ino)
         text = new_name(directory, name)
         await self._session.carry_out(directory.symlink(view, text, os.fsdecode(target)))
@@ -181,7 +181,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("unlink", changes=True)
     async def unlink(self, parent_ino: int, name: bytes, ctx: RequestContext) -> None:
-        view = await self._session.view()
+        view = self._session.view()
         directory = self._session.directory(parent_ino)
         text = new_name(directory, name)
         await self._session.carry_out(directory.unlink(view, text))
@@ -189,7 +189,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("rmdir", changes=True)
     async def rmdir(self, parent_ino: int, name: bytes, ctx: RequestContext) -> None:
-        view = await self._session.view()
+        view = self._session.view()
         directory = self._session.directory(parent_ino)
         text = new_name(directory, name)
         await self._session.carry_out(directory.rmdir(view, text))
@@ -207,7 +207,7 @@ class Operations(pyfuse3.Operations):
     ) -> None:
         if flags & ~pyfuse3.RENAME_NOREPLACE:
             raise refusal(errno.EINVAL, "two entries can't be exchanged here")
-        view = await self._session.view()
+        view = self._session.view()
         directory = self._session.directory(parent_ino)
         new_directory = self._session.directory(new_parent_ino)
         text, new_text = new_name(directory, name), new_name(new_directory, new_name_)
@@ -221,7 +221,7 @@ class Operations(pyfuse3.Operations):
     @answered("open")
     async def open(self, ino: int, flags: int, ctx: RequestContext) -> FileInfo:
         if flags & os.O_ACCMODE == os.O_RDONLY:
-            view = await self._session.view()
+            view = self._session.view()
             node = self._session.file(ino)
             node.check(view)
             reader = await self._opened(node, lambda: node.open_reader(view))
@@ -236,7 +236,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("open", changes=True)
     async def _open_for_writing(self, ino: int, flags: int) -> FileInfo:
-        view = await self._session.view()
+        view = self._session.view()
         node = self._session.file(ino)
         node.check(view)
         truncate, append = bool(flags & os.O_TRUNC), bool(flags & os.O_APPEND)
@@ -258,7 +258,7 @@ class Operations(pyfuse3.Operations):
     async def create(
         self, parent_ino: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
-        view = await self._session.view()
+        view = self._session.view()
         directory = self._session.directory(parent_ino)
         text = new_name(directory, name)
         node, writer = directory.create(view, text, append=bool(flags & os.O_APPEND))
@@ -274,7 +274,7 @@ class Operations(pyfuse3.Operations):
     async def read(  # type: ignore[override]  # pyfuse3 takes any buffer, and says bytes
         self, fh: int, off: int, size: int
     ) -> bytes | memoryview:
-        view = await self._session.view()
+        view = self._session.view()
         opened = self._session.files.get(fh)
         if opened.slow_read:
             return await trio.to_thread.run_sync(
@@ -302,7 +302,7 @@ class Operations(pyfuse3.Operations):
         """Return the handle to write to; a scratch file that was renamed is what it became."""
         opened = self._session.files.get(fh)
         if isinstance(opened, ScratchHandle) and opened.scratch.became is not None:
-            node, view = opened.scratch.became, await self._session.view()
+            node, view = opened.scratch.became, self._session.view()
             writer = await self._opened(
                 node, lambda: node.open_writer(view, truncate=False, append=False)
             )
@@ -342,7 +342,9 @@ class Operations(pyfuse3.Operations):
                 await self._session.of_node(opened.node, opened.close)
             else:
                 opened.close()
-            self._session.deadlines.changed()
+            # By far the most are of attributes, and those leave nothing to be let go later.
+            if not isinstance(opened, LiveReader):
+                self._session.deadlines.changed()
 
     @answered("release", changes=True)
     async def _released(self, fh: int) -> None:
@@ -376,7 +378,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("opendir")
     async def opendir(self, ino: int, ctx: RequestContext) -> int:
-        view = await self._session.view()
+        view = self._session.view()
         node = self._session.directory(ino)
         node.check(view)
         names = await self._session.names(node, view)
@@ -385,7 +387,7 @@ class Operations(pyfuse3.Operations):
     @answered("readdir")
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         opened = self._session.directories.get(fh)
-        view = await self._session.view()
+        view = self._session.view()
         if start_id == 0 and opened.has_begun:
             # rewinddir: what is there now.
             opened.names = await self._session.names(opened.node, view)
@@ -424,7 +426,7 @@ class Operations(pyfuse3.Operations):
 
     @answered("getxattr")
     async def getxattr(self, ino: int, name: bytes, ctx: RequestContext) -> bytes:
-        view, node = await self._session.view(), self._session.inodes.get(ino)
+        view, node = self._session.view(), self._session.inodes.get(ino)
         text = os.fsdecode(name)
         if isinstance(node, Content) and node.shows_xattr(text):
             return await self._session.of_node(node, node.content_xattr, view, text)
@@ -442,7 +444,7 @@ class Operations(pyfuse3.Operations):
         if not self._session.tree.settings.files:
             # What is ours is not listed: the kernel need not ask again, for no file at all.
             raise FUSEError(errno.ENOSYS)
-        view, node = await self._session.view(), self._session.inodes.get(ino)
+        view, node = self._session.view(), self._session.inodes.get(ino)
         if not isinstance(node, Content):
             return ()
         return await self._session.of_node(node, node.content_xattrs, view)

@@ -49,6 +49,8 @@ T = TypeVar("T")
 UNREADABLE: Final = Stat(READ_ONLY_MODE, 0, 0, lasting=False)
 #: How many entries of content are read together: what the kernel takes at once is half of that.
 _AHEAD: Final = 64
+#: How long the changes of others may wait to be shown until one of ours is done.
+_OWN_CHANGE_S: Final = 0.05
 #: Requests whose first argument is a file handle.
 _BY_HANDLE: Final = frozenset({"read", "write", "flush", "fsync", "release"})
 
@@ -86,6 +88,8 @@ class Session:
         self._trees_opened = 0
         #: Set once a thread is done that tells the kernel something; None if there is none.
         self._telling: trio.Event | None = None
+        self._short_changes = 0
+        self._until_changed = trio.lowlevel.ParkingLot()
 
     # -- refusals --------------------------------------------------------------------------
 
@@ -125,8 +129,12 @@ class Session:
         """
         Take what the store holds now, publish it, and tell the kernel what differs.
 
-        Called after each burst of changes by others.
+        Called after each burst of changes, which may be our own: one that is under way looks at the
+        store itself once it is done, and what it has saved before is not worth a view.
         """
+        with trio.move_on_after(_OWN_CHANGE_S):
+            while self._short_changes:
+                await self._until_changed.park()
         await trio.to_thread.run_sync(self.tree.load, limiter=self._load_thread)
         while (news := self.tree.take_news()) is not None:
             nodes = self._note(news)
@@ -141,7 +149,7 @@ class Session:
                 self._telling = None
             self._invalidate_entries(nodes, news)
 
-    async def view(self) -> View:
+    def view(self) -> View:
         """Return the view to answer from; with `-o strict` the store is asked first."""
         if self.is_strict:
             # Inline: a dozen short system calls while nothing has changed, and a thread would cost
@@ -210,7 +218,13 @@ class Session:
                 log.warning("the store could not be looked at after a change: %s", error)
             return result
 
-        result = await trio.to_thread.run_sync(work, limiter=limiter or self._store_threads)
+        is_short = limiter is None
+        self._short_changes += is_short
+        try:
+            result = await trio.to_thread.run_sync(work, limiter=limiter or self._store_threads)
+        finally:
+            self._short_changes -= is_short
+            self._until_changed.unpark_all()
         await self.tell()
         return result
 
@@ -303,7 +317,7 @@ class Session:
         """Return the reply with the attributes of an inode that the kernel knows."""
         if ino not in self.writers and (kept := self._kept.get(self.tree.view, ino)) is not None:
             return kept
-        view = await self.view()
+        view = self.view()
         node = self.inodes.get(ino)
         node.check(view)
         stat = await self.stat(node, view)

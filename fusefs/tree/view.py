@@ -9,7 +9,7 @@ import errno
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfs.core.comparing import Changes, SetChanges, compare
 from holdfs.core.errors import StoreDamaged
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from holdfs.fusefs.tree.tree import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """One object with its record, as the tables of attributes take it."""
 
     view: "View"

@@ -1,0 +1,39 @@
+"""Bytes in pieces are the bytes that they stand for, whatever was replaced in them."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfs.core.pieces import Pieces
+
+
+@given(st.binary(max_size=40), st.data())
+def test_pieces_are_what_replacing_in_bytes_gives(begun: bytes, data: st.DataObject) -> None:
+    expected, pieces = begun, Pieces(begun)
+
+    # More often than pieces are kept apart.
+    for _ in range(data.draw(st.integers(0, 25))):
+        begin = data.draw(st.integers(0, len(expected)))
+        end = data.draw(st.integers(begin, len(expected)))
+        new = data.draw(st.binary(max_size=10))
+        expected = expected[:begin] + new + expected[end:]
+        pieces = pieces.replaced(begin, end, new)
+        assert expected[begin:end] == pieces.between(begin, end)
+
+    assert len(expected) == len(pieces)
+    assert expected == b"".join(pieces)
+    assert expected == pieces.whole()
+    assert [expected] == list(pieces) or not expected
+
+
+def test_replacing_leaves_the_pieces_it_was_done_to() -> None:
+    pieces = Pieces(b"abc")
+
+    pieces.replaced(1, 2, b"xyz")
+
+    assert b"abc" == pieces.whole()
+
+
+def test_the_whole_is_put_together_once() -> None:
+    pieces = Pieces(b"abc").replaced(1, 2, b"xyz")
+
+    assert pieces.whole() is pieces.whole()
