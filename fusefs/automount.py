@@ -124,7 +124,8 @@ class Automount:
 
     def release(self, kind: str, object_id: str) -> None:
         """
-        Unmount what is ours of an object that is to be deleted, without waiting until it is idle.
+        Unmount what is ours of an object that is to be deleted or to stand on another, without
+        waiting until it is idle.
 
         Raises:
             LayerMounted: Somebody uses it.
@@ -137,9 +138,7 @@ class Automount:
             with slot.lock:
                 if slot.path and not self._try_unmount(slot):
                     shown = self._way_in + slot.place
-                    raise LayerMounted(
-                        f"{shown} is in use: leave it and close its files, then delete"
-                    )
+                    raise LayerMounted(f"{shown} is in use: leave it and close its files first")
 
     def expire(self) -> float:
         """

@@ -2,10 +2,7 @@
 
 
 def main() -> int:
-    """Run the command line in `sys.argv` and return the exit status."""
-    try:
-        from holdfs.core.cli import program
+    """Run the command line in `sys.argv` and return the exit status; raises KeyboardInterrupt."""
+    from holdfs.core.cli import program
 
-        return program.main()
-    except KeyboardInterrupt:
-        return 130
+    return program.main()

@@ -241,6 +241,8 @@ def _info(subject: Subject) -> str:
 
 
 def _set_parent(subject: Subject, target: str) -> None:
+    # That somebody looked through our own mount puts nothing in the layer.
+    subject.view.tree.automount.release("layers", subject.id)
     subject.view.tree.store.set_parent(subject.id, target)
 
 
@@ -249,6 +251,7 @@ def _set_top_layer(subject: Subject, target: str) -> None:
 
 
 def _set_image(subject: Subject, target: str) -> None:
+    subject.view.tree.automount.release("containers", subject.id)
     subject.view.tree.store.set_image(subject.id, target)
 
 

@@ -52,4 +52,7 @@ GOOD TO KNOW
   In the mount of an ordinary user files shows all content as his own, read-only; rootfs is the
   kernel's, with sub-IDs. The top of a new layer: chmod u+w layers/app/rootfs/ before you fill it.
   What you unlink in an object's directory is hidden for ten seconds, no more; rmdir deletes.
+  cp -r containers/a containers/b makes b of the same image (or parent, or top layer), and then says
+  of each attribute that it is there: copy metadata, big-data/* or diff.tar one by one.
+  mv out of the mount takes along what is listed, nothing from behind rootfs, and then deletes.
 """

@@ -51,7 +51,7 @@ class Automount(Protocol):
         """Mount if needed and return the path of the object's file system."""
 
     def release(self, kind: str, object_id: str) -> None:
-        """Take down our own idle mount before the object is deleted; LayerMounted if in use."""
+        """Take down our own idle mount of an object that is to change; LayerMounted if in use."""
 
 
 class Tree:

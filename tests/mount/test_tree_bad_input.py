@@ -131,6 +131,38 @@ def test_what_is_no_utf8_is_refused(shop: Shop, make: Callable[[bytes], None]) -
     assert "shop" in shop.go_names("images", shop.scene.image)
 
 
+def test_what_is_no_utf8_is_nobody_s(unchanged: Shop) -> None:
+    directories = ["layers", "images/by-name", "layers/by-digest", "images/shop"]
+    for directory in [*directories, "images/shop/big-data", "layers/base/children"]:
+        for name in (b"\xff", b"\xc3", b"sh\xedop", b"\xed\xa0\x80"):
+            with pytest.raises(FileNotFoundError):
+                os.stat(os.fsencode(unchanged.root / directory) + b"/" + name)
+
+
+def test_of_names_that_look_like_others_each_leads_to_one_object(shop: Shop) -> None:
+    """A fixed entry, a full ID, a name, a prefix: in this order."""
+    go, scene = shop.go, shop.scene
+    prefix = scene.base[:8]
+    for name in ("by-name", "dangling", scene.base, prefix, "names"):
+        go.run("create-layer", "-n", name)
+    shop.catch_up()
+
+    def shown(name: str) -> str:
+        return (shop.layers / name / "id").read_text().strip()
+
+    ids = {name: shop.go_object("layers", name)["id"] for name in ("by-name", prefix, "names")}
+    assert "top" in os.listdir(shop.layers / "by-name")
+    assert scene.loose in os.listdir(shop.layers / "dangling")
+    assert (scene.base, scene.base) == (shown(scene.base), shown(scene.base[:9]))
+    assert (ids[prefix], ids["names"]) == (shown(prefix), shown("names"))
+    # Those that something else hides are found by their IDs, and where names are.
+    by_name = shop.layers / "by-name"
+    assert f"../{ids['by-name']}" == os.readlink(by_name / "by-name")
+    assert scene.base != (by_name / scene.base).resolve().name
+    (by_name / scene.base).unlink()
+    assert scene.base in shop.go_ids("layers")
+
+
 @pytest.mark.parametrize("length", [255, 256, 1000])
 def test_a_name_of_255_bytes_is_the_longest(shop: Shop, length: int) -> None:
     name = "ä" * (length // 2) + "n" * (length % 2)

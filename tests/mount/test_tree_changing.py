@@ -219,3 +219,52 @@ def test_an_object_made_again_with_the_same_id_is_found(shop: Shop) -> None:
         assert f"{ID}\n" == (shop.layers / ID / "id").read_text()
         (shop.layers / ID).rmdir()
         assert ID not in os.listdir(shop.layers)
+
+
+@pytest.mark.parametrize(
+    ("made", "link", "target"),
+    [
+        ("layers/app", "parent", "../base"),
+        ("containers/db", "image", "../../images/shop"),
+    ],
+)
+def test_what_was_only_looked_at_is_pristine_still(
+    shop: Shop, made: str, link: str, target: str
+) -> None:
+    """`ls -l` reads the link rootfs, which mounts."""
+    shop.sh(f"mkdir {made} && ls -l {made} && ls {made}/rootfs/ && ln -s {target} {made}/{link}")
+
+    kind, name = made.split("/")
+    expected = shop.scene.image if kind == "containers" else shop.scene.base
+    assert expected == shop.go_object(kind, name)[link]
+    assert [] == os.listdir(shop.root / made / "rootfs") or kind == "containers"
+
+
+@pytest.mark.parametrize(
+    ("made", "link", "target"),
+    [
+        ("layers/app", "parent", "../base"),
+        ("containers/db", "image", "../../images/shop"),
+    ],
+)
+def test_what_was_filled_or_is_in_use_gets_no_relation(
+    shop: Shop, made: str, link: str, target: str
+) -> None:
+    (shop.root / made).mkdir()
+    rootfs = os.open(shop.root / made / "rootfs", os.O_RDONLY | os.O_DIRECTORY)
+    with shop.refused(errno.EBUSY, "symlink", f"{made}/{link}"):
+        (shop.root / made / link).symlink_to(target)
+    os.close(rootfs)
+    (shop.root / made / "rootfs" / "file").touch()
+
+    with shop.refused(errno.EBUSY, "symlink", f"{made}/{link}"):
+        (shop.root / made / link).symlink_to(target)
+
+    assert (shop.root / made / "rootfs" / "file").exists()
+
+
+def test_an_image_with_a_container_gets_no_top_layer(shop: Shop) -> None:
+    shop.sh("mkdir images/bare && mkdir images/bare/containers/db")
+
+    with shop.refused(errno.EBUSY, "symlink", "images/bare/top-layer"):
+        (shop.images / "bare" / "top-layer").symlink_to("../../layers/loose")

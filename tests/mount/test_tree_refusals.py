@@ -97,6 +97,45 @@ def test_mkdir_of_what_is_there(unchanged: Shop, path: str) -> None:
         (unchanged.root / path).mkdir()
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "layers/base/children/loose",
+        "layers/base/children/{loose}",
+        "layers/loose/images/shop",
+        "images/again/containers/web",
+        "images/again/containers/{web}",
+    ],
+)
+def test_mkdir_of_a_name_or_id_that_another_object_has(shop: Shop, path: str) -> None:
+    (shop.images / "again").mkdir()
+    shown = path.format(loose=shop.scene.loose, web=shop.scene.web.id)
+    before = [shop.go_ids(kind) for kind in ("layers", "images", "containers")]
+
+    with shop.refused(errno.EEXIST, "mkdir", shown):
+        (shop.root / shown).mkdir()
+
+    assert before == [shop.go_ids(kind) for kind in ("layers", "images", "containers")]
+
+
+@pytest.mark.parametrize("name", ["names", "metadata", "big-data/x", "diff.tar"])
+def test_what_is_damaged_is_refused_before_anything_is_written(shop: Shop, name: str) -> None:
+    loose = shop.layers / shop.scene.loose
+    (loose / "big-data" / "x").write_bytes(b"text")
+    path = Path(shop.go.graph, "overlay-layers", "layers.json")
+    damaged = path.read_bytes().replace(b'"names":["loose"]', b'"names":"loose!"')
+    path.with_suffix(".new").write_bytes(damaged)
+    path.with_suffix(".new").rename(path)
+    shop.catch_up()
+
+    with pytest.raises(OSError) as caught:
+        os.open(loose / name, os.O_WRONLY | os.O_TRUNC)
+
+    assert errno.EIO == caught.value.errno
+    assert f"  layers/{shop.scene.loose}/{name}  EIO  " in shop.errors()[-1]
+    assert damaged == path.read_bytes()
+
+
 def test_mkdir_on_a_containers_layer_is_refused(unchanged: Shop) -> None:
     path = f"layers/{unchanged.scene.web.layer}/children/x"
 
