@@ -25,7 +25,7 @@ PEER_PACKAGES := containers-storage buildah podman skopeo umoci crun fuse-overla
 	faketime busybox-static bzip2 xz-utils zstd debootstrap \
 	vim nano rsync mc bash-completion libglib2.0-bin systemd \
 	xvfb xdotool xclip openbox imagemagick dbus thunar pcmanfm nautilus
-FUZZ_PACKAGES := clang libclang-rt-14-dev zlib1g-dev zstd
+FUZZ_PACKAGES := clang libclang-rt-14-dev llvm zlib1g-dev zstd
 
 DEMO_MOUNT := /mnt/holdfs
 # Only root can write there. podman takes no run root of more than 50 characters.

@@ -23,6 +23,8 @@ FUSE_TYPE: Final = "fuse.holdfs"
 #: How long a file system may take to answer before we call it dead.
 _ANSWER_TIMEOUT_S: Final = 10.0
 _UNMOUNT_TIMEOUT_S: Final = 10.0
+#: Without these a mount can't even be taken away again: everybody would wait for us, and we too.
+_NEEDED: Final = ("/proc", "/dev")
 #: Requests are of 1 MiB at most; so two of them are answered while a reader takes the third.
 _READ_AHEAD_KIB: Final = "2048"
 
@@ -143,6 +145,11 @@ def check(point: str, store_roots: Iterable[str]) -> None:
             raise MountError(f"{point} is inside the store {root}; mount elsewhere")
         if _contains(point, root):
             raise MountError(f"a mount at {point} would hide the store {root}; mount elsewhere")
+    for needed in _NEEDED:
+        if _contains(point, needed):
+            raise MountError(
+                f"a mount at {point} would hide {needed}, which holdfs needs; mount elsewhere"
+            )
 
 
 def check_device() -> None:

@@ -184,6 +184,8 @@ def parse_options(texts: Iterable[str], mount_point: str) -> Choice:
             if not word.isascii():
                 raise OptionError(f"{word} cannot be told to libfuse; write it in ASCII")
             passed[_opposite_free(key)] = _escape(word)
+        elif word == "remount":
+            raise OptionError("-o remount is for the kernel alone: mount -i -o remount,ro")
         else:
             raise OptionError(f"unknown option {word!r} in -o; --help lists those that exist")
     if chosen.get("allow_other") and chosen.get("allow_root"):

@@ -32,7 +32,7 @@ from holdfs.native.light import logger_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Final
 
 _log: Final = logger_of(__name__)
@@ -50,10 +50,10 @@ class OverlayDriver(OverlayMounts):
         return [
             ("Backing Filesystem", backing_name(self.home)),
             ("Supports d_type", "true"),  # without, the driver does not open
-            ("Native Overlay Diff", _word(self.has_native_diff())),
-            ("Using metacopy", _word(self.is_native and self._features.uses_metacopy())),
-            ("Supports shifting", _word(self.supports_shifting())),
-            ("Supports volatile", _word(self.supports_volatile())),
+            ("Native Overlay Diff", _word(self.has_native_diff)),
+            ("Using metacopy", _word(lambda: self.is_native and self._features.uses_metacopy())),
+            ("Supports shifting", _word(self.supports_shifting)),
+            ("Supports volatile", _word(self.supports_volatile)),
         ]
 
     @property
@@ -260,5 +260,9 @@ class OverlayDriver(OverlayMounts):
                 undo_private_home(home)
 
 
-def _word(value: bool) -> str:
-    return "true" if value else "false"
+def _word(ask: Callable[[], bool]) -> str:
+    """Return the answer, or why it can't be had now: what nobody has tried yet takes space."""
+    try:
+        return "true" if ask() else "false"
+    except OSError as error:
+        return f"unknown ({error.strerror})"

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Final
 
-# These say something of the process or the moment, not of the kernel: not to be remembered.
-_PASSING: Final = (
-    errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM,
+# These say something of the process, not of the kernel: not to be remembered.
+_OF_US: Final = (errno.EPERM, errno.EACCES)
+# These say nothing at all, but that it can't be tried now.
+_OF_NOW: Final = (
+    errno.ENOSPC, errno.EDQUOT, errno.ENOMEM,
     errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE,
 )  # fmt: skip
 
@@ -50,6 +52,8 @@ class Features:
 
         Raises:
             DriverNotSupported: It does not, with the reason.
+            OSError: It can't be tried now, as on a full disk. A mount program is no way out: that
+                one writes there would be remembered, and bind all tools for good.
         """
         known = self._known("overlay")
         if known is None:
@@ -57,8 +61,10 @@ class Features:
                 with self._scratch("compat") as scratch:
                     _test_overlay(scratch, self._basic_words())
             except OSError as error:
+                if error.errno in _OF_NOW:
+                    raise
                 reason = f"kernel does not support overlay fs: {error.strerror}"
-                if error.errno not in _PASSING:
+                if error.errno not in _OF_US:
                     self._record("overlay", False, reason)
                 raise DriverNotSupported(reason) from error
             self._record("overlay", True)
@@ -66,7 +72,7 @@ class Features:
             raise DriverNotSupported(known[1] or "kernel does not support overlay fs")
 
     def has_overlay(self) -> bool:
-        """Whether overlay works on the home's file system."""
+        """Whether overlay works on the home's file system; OSError as `check_overlay`."""
         try:
             self.check_overlay()
         except DriverNotSupported:

@@ -33,6 +33,7 @@ def open_overlay(
     Raises:
         DriverNotSupported: Overlay can't work here; a home made for the attempt is gone again.
         DriverError: An option is wrong.
+        OSError: What overlay can do here is not known yet and can't be tried now: a full disk.
     """
     parsed = parse_overlay_options(options)
     home, run_home = f"{graph_root}/overlay", f"{run_root}/overlay"

@@ -91,6 +91,34 @@ def test_a_full_disk_can_be_read(disk: Roots) -> None:
     assert not store.unmount("top")
 
 
+@pytest.mark.parametrize("disk", ["overlay"], indirect=True)
+def test_on_a_full_disk_status_says_what_it_cannot_find_out(disk: Roots) -> None:
+    store = open_store(disk)
+    for path in Path(disk.run, "overlay").glob("volatile-*"):
+        path.unlink()
+    ballast = _fill(disk)
+
+    assert "unknown (No space left on device)" == dict(store.status())["Supports volatile"]
+
+    os.unlink(ballast)
+    assert "true" == dict(store.status())["Supports volatile"]
+
+
+@needs("fuse-overlayfs")
+@pytest.mark.parametrize("disk", ["overlay"], indirect=True)
+def test_a_disk_too_full_to_try_the_kernel_is_not_left_to_a_mount_program(disk: Roots) -> None:
+    ballast = _fill(disk)
+    # Enough for a note that from now on a mount program writes there.
+    os.truncate(ballast, os.path.getsize(ballast) - 3 * os.statvfs(disk.graph).f_frsize)
+    rebooted = Roots(disk.graph, f"{disk.run}-2", disk.driver)
+
+    with pytest.raises(OSError, match="No space left on device"):
+        open_store(rebooted)
+
+    os.unlink(ballast)
+    assert "true" == dict(open_store(rebooted).status())["Native Overlay Diff"]
+
+
 def test_on_a_read_only_disk_every_change_is_refused_as_such(disk: Roots) -> None:
     store = open_store(disk)
     before = _state(disk)

@@ -56,6 +56,13 @@ def test_a_mount_above_the_store_is_refused(graph_run: GraphRun) -> None:
     assert "would hide the store" in _refused(*command(*graph_run, Path(graph_run.graph).parent))
 
 
+@pytest.mark.parametrize("point", ["/proc", "/dev"])
+def test_a_mount_over_what_it_needs_itself_is_refused(graph_run: GraphRun, point: str) -> None:
+    refused = _refused("unshare", "-m", *command(*graph_run, point))
+
+    assert f"would hide {point}, which holdfs needs" in refused
+
+
 def test_a_mount_inside_the_store_by_a_symlink_is_refused(
     graph_run: GraphRun, tmp_path: Path
 ) -> None:
@@ -85,6 +92,7 @@ def test_a_log_that_cannot_be_written_is_named(graph_run: GraphRun, root: Path) 
         (["/a", "/b", "/c"], "more than"),
         (["/a", "/b", "-x"], "-x"),
         (["/a", "/b", "-o", "nonsense"], "nonsense"),
+        (["/a", "/b", "-o", "remount,ro"], "mount -i -o remount"),
         (["/a", "/b", "-o", "idle=soon"], "idle=soon"),
         (["/a", "/b", "-o"], "-o"),
         (["/a", "/b", "--graph", "/c"], "two different stores"),
