@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from holdfs.native.tarout import TarOutError
-from holdfs.native.treediff import Change, DiffOf, changes, tar_from_diff
+from holdfs.native.treediff import Change, DiffOf, changes, segments_from_diff, tar_from_diff
 from holdfs.native.untar import IdRange, UntarOptions, Whiteouts
 from tests.native.changing import build, change
 from tests.native.trees import difference, tree_of
@@ -147,6 +147,35 @@ def test_a_deep_tree_needs_few_descriptors(tmp_path: Path) -> None:
         assert 301 == len(list(changes(whole).entries))
         assert 301 == len(list(changes(DiffOf(new_fd=fd)).entries))
         assert b"deep" in tar_of(whole, tmp_path / "out")
+
+
+def test_a_reader_that_goes_away_leaves_no_file_open(tmp_path: Path) -> None:
+    top = tmp_path / "t"
+    top.mkdir()
+    for number in range(100):  # large ones, so that some are open and wait to be read
+        with (top / f"{number}").open("wb") as f:
+            f.truncate(1_000_000)
+    read_fd, write_fd = os.pipe()
+    os.close(read_fd)
+    with opened(top) as (fd,):
+        before = os.listdir("/proc/self/fd")
+        with pytest.raises(TarOutError):
+            tar_from_diff(DiffOf(new_fd=fd, is_overlay=True), write_fd)
+
+        assert before == os.listdir("/proc/self/fd")
+    os.close(write_fd)
+
+
+def test_a_list_of_the_tar_keeps_no_file_open(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "f").write_bytes(b"content")
+    with opened(tmp_path / "t") as (fd,), (tmp_path / "spill").open("w+b") as spill:
+        before = len(os.listdir("/proc/self/fd"))
+        with segments_from_diff(DiffOf(new_fd=fd, is_overlay=True), spill.fileno()) as segments:
+            kept = len(os.listdir("/proc/self/fd")) - before
+
+            assert 2 == kept, "the directory's and the spill file's"
+            assert b"content" == segments.read(512, 7)
 
 
 def test_more_than_memory_has_room_for_comes_in_order_too(tmp_path: Path) -> None:

@@ -76,14 +76,17 @@ static int push(struct copy *copy, struct directory **stack, const char *above, 
 
 /* -- one entry -- */
 
-static int copy_file(struct worker *worker, int from_fd, int to_fd, const char *name,
+/* from is the file, closed here; -1: open it. */
+static int copy_file(struct worker *worker, int from_fd, int from, int to_fd, const char *name,
                      const struct statx *found)
 {
     const struct copy *copy = worker->copy;
-    int from = openat(from_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), to, result;
+    int to, result;
     /* A change of owner takes the other bits, and writing may. */
     bool has_mode = copy->has_modes && (found->stx_mode & 07000) == 0;
 
+    if (from < 0)
+        from = openat(from_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (from < 0)
         return -errno;
     to = openat(to_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
@@ -134,14 +137,6 @@ static int copy_special(const struct worker *worker, int from_fd, int to_fd, con
     return utimensat(to_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-static int copy_one(struct worker *worker, int from_fd, int to_fd, const char *name,
-                    const struct statx *found)
-{
-    return S_ISREG(found->stx_mode)
-               ? copy_file(worker, from_fd, to_fd, name, found)
-               : copy_special(worker, from_fd, to_fd, name, found);
-}
-
 /* -- directories -- */
 
 /* What is made in the directory belongs to us, unless that gives it its own group. */
@@ -168,8 +163,9 @@ static int copy_entries(struct worker *worker, const char *path, int from_fd, in
     for (size_t i = 0; result == 0 && i < worker->names.count; i++) {
         const char *name = worker->names.list[i];
         struct statx found;
+        int from;
 
-        result = tree_stat(from_fd, name, &found);
+        result = tree_look(from_fd, name, &found, &from);
         if (result < 0) {
             fail(copy, result, path);
         } else if (S_ISDIR(found.stx_mode)) {
@@ -177,8 +173,12 @@ static int copy_entries(struct worker *worker, const char *path, int from_fd, in
                                                     : push(copy, &copy->stack, path, name);
         } else if (found.stx_nlink > 1) {
             result = push(copy, &copy->linked, path, name);
+            if (from >= 0)
+                close(from);
+        } else if (S_ISREG(found.stx_mode)) {
+            result = copy_file(worker, from_fd, from, to_fd, name, &found);
         } else {
-            result = copy_one(worker, from_fd, to_fd, name, &found);
+            result = copy_special(worker, from_fd, to_fd, name, &found);
         }
         if (result < 0) {
             char failed[512];
@@ -295,7 +295,9 @@ static int copy_linked(struct worker *worker, struct inodeset *set, const char *
     if (result == 0) {
         result = inodeset_add(set, found.stx_ino, path, &first);
         if (result > 0)
-            result = copy_one(worker, from_fd, to_fd, name, &found);
+            result = S_ISREG(found.stx_mode)
+                         ? copy_file(worker, from_fd, -1, to_fd, name, &found)
+                         : copy_special(worker, from_fd, to_fd, name, &found);
         else if (result == 0)
             result = link_to(copy, first, to_fd, name);
     }

@@ -19,7 +19,7 @@
 
 /* The tar of what differs, with the members and headers of containers-storage 1.43. */
 
-enum { MOST_XATTRS = 256, OWNER_NAME = 256, OWNERS = 64 };
+enum { MOST_XATTRS = 256, FEW_NAMES = 1024, OWNER_NAME = 256, OWNERS = 64 };
 
 struct owner {
     uint32_t id;
@@ -96,12 +96,22 @@ static int by_xattr(const void *a, const void *b)
     return strcmp(((const struct tar_xattr *)a)->name, ((const struct tar_xattr *)b)->name);
 }
 
-/* Those of name in the current directory. */
-static int read_xattrs(struct generator *generator, const char *name, struct tar_head *head)
+static ssize_t list_xattrs(const struct tree_entry *entry, char *names, size_t room)
 {
-    ssize_t length = llistxattr(name, generator->xattr_names, XATTR_LIST_MAX);
+    return entry->fd < 0 ? llistxattr(entry->name, names, room)
+                         : flistxattr(entry->fd, names, room);
+}
+
+/* Those of an entry of the current directory. */
+static int read_xattrs(struct generator *generator, const struct tree_entry *entry,
+                       struct tar_head *head)
+{
+    /* The kernel allocates as much as it is told. */
+    ssize_t length = list_xattrs(entry, generator->xattr_names, FEW_NAMES);
     size_t used = 0;
 
+    if (length < 0 && errno == ERANGE)
+        length = list_xattrs(entry, generator->xattr_names, XATTR_LIST_MAX);
     if (length < 0)
         return errno == ENOTSUP ? 0 : -errno;
     for (ssize_t at = 0; at < length;) {
@@ -124,7 +134,9 @@ static int read_xattrs(struct generator *generator, const char *name, struct tar
             generator->xattr_values = values;
             generator->values_room = used + 2 * XATTR_SIZE_MAX;
         }
-        size = lgetxattr(name, key, generator->xattr_values + used, XATTR_SIZE_MAX);
+        size = entry->fd < 0
+                   ? lgetxattr(entry->name, key, generator->xattr_values + used, XATTR_SIZE_MAX)
+                   : fgetxattr(entry->fd, key, generator->xattr_values + used, XATTR_SIZE_MAX);
         if (size < 0 && errno == ENODATA)
             continue;
         if (size < 0)
@@ -208,7 +220,7 @@ static int fill_head(struct generator *generator, const struct tree_entry *entry
         generator->target[length] = 0;
         head->link = generator->target;
     }
-    result = read_xattrs(generator, entry->name, head);
+    result = read_xattrs(generator, entry, head);
     if (result == 0)
         result = link_first(generator, found, entry->path, head);
     if (result == 0 && strncmp(entry->name, ".wh.", 4) != 0 &&
@@ -255,19 +267,21 @@ static int put_opaque(struct generator *generator, const struct tree_entry *entr
     return tar_put_head(generator->sink, &head);
 }
 
-static int put_content(struct generator *generator, const struct tree_entry *entry,
+static int put_content(struct generator *generator, struct tree_entry *entry,
                        const struct tar_head *head)
 {
-    struct sink_file file = {.name = entry->path, .size = (uint64_t)head->size};
+    struct sink_file file = {
+        .name = entry->path, .fd = entry->fd, .size = (uint64_t)head->size};
     int result = 0;
 
     if (head->type != '0' || head->size == 0)
         return 0;
+    entry->fd = -1;
     result = generator->sink->file(generator->sink, &file);
     return result < 0 ? result : tar_put_padding(generator->sink, file.size);
 }
 
-static int put_entry(void *context, const struct tree_entry *entry)
+static int put_entry(void *context, struct tree_entry *entry)
 {
     struct generator *generator = context;
     const struct statx *found = &entry->found;
@@ -316,7 +330,7 @@ static int put_changes(struct generator *generator, struct changes *changes)
     const char *path;
 
     while (result == 0 && (is_one = changes_next(changes, &path)) != 0) {
-        struct tree_entry entry = {.path = path + 1};
+        struct tree_entry entry = {.path = path + 1, .fd = -1};
         int above;
 
         if (is_one < 0) {
@@ -360,7 +374,8 @@ static int generate(struct generator *generator)
 
     /* With nothing to compare with, the Go library walks the tree too: "a/b" is before "a.b" then. */
     if (generator->options->is_overlay || generator->options->old_fd < 0) {
-        result = walk_tree(generator->options->new_fd, put_entry, generator, &generator->failure);
+        result = walk_tree(generator->options->new_fd, true, put_entry, generator,
+                           &generator->failure);
     } else {
         result = compare_trees(generator->options, false, &changes, &generator->failure);
         if (result == 0)

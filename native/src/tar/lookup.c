@@ -28,20 +28,22 @@ static int open_in(int directory_fd, const char *name)
     return fd < 0 ? -errno : (int)fd;
 }
 
-int lookup_open(const struct lookup *lookup, const char *name, uint64_t size)
+int lookup_open(const struct lookup *lookup, const struct sink_file *file)
 {
     char path[PATH_MAX];
     struct stat found;
     int fd = -ENOENT;
 
-    if (strlen(name) >= sizeof path)
+    if (file->fd >= 0)
+        return file->fd;
+    if (strlen(file->name) >= sizeof path)
         return -ENAMETOOLONG;
-    (void)clean_path(name, path); /* as Go joins it: d/../f needs no d */
+    (void)clean_path(file->name, path); /* as Go joins it: d/../f needs no d */
     for (size_t i = 0; i < lookup->count && fd < 0; i++)
         fd = open_in(lookup->fds[i], path);
     if (fd < 0)
         return fd;
-    if (fstat(fd, &found) < 0 || !S_ISREG(found.st_mode) || (uint64_t)found.st_size != size) {
+    if (fstat(fd, &found) < 0 || !S_ISREG(found.st_mode) || (uint64_t)found.st_size != file->size) {
         close(fd);
         return -ESTALE;
     }

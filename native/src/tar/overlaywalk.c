@@ -131,7 +131,7 @@ static int add(struct upper *upper, int kind, const char *path)
     return result < 0 ? result : list(upper, kind, path);
 }
 
-static int visit(void *context, const struct tree_entry *entry)
+static int visit(void *context, struct tree_entry *entry)
 {
     struct upper *upper = context;
     int kind = kind_of(upper, entry), result;
@@ -160,7 +160,7 @@ int overlay_changes(const struct hold_diff_options *options, struct changes *cha
     int result = -ENOMEM;
 
     if (upper.seen && upper.listed)
-        result = walk_tree(options->new_fd, visit, &upper, failure);
+        result = walk_tree(options->new_fd, false, visit, &upper, failure);
     inodeset_free(upper.seen);
     nameset_free(upper.listed);
     return result < 0 ? result : changes_sort(changes);

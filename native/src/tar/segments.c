@@ -126,6 +126,7 @@ static int put_file(struct sink *sink, const struct sink_file *file)
     uint64_t at = segments->spilled + segments->buffered;
     int result = file->size > 0 ? spill(segments, &record, sizeof record) : 0;
 
+    close_sink_file(file); /* it is read later, if at all */
     if (file->size == 0)
         return 0;
     if (result == 0)
@@ -319,7 +320,8 @@ static int read_file(struct hold_segments *segments, struct window *window, size
         return result;
     fd = take_open(segments, index);
     if (fd < 0)
-        fd = lookup_open(&segments->lookup, name, size);
+        fd = lookup_open(&segments->lookup,
+                         &(struct sink_file){.name = name, .fd = -1, .size = size});
     free(name);
     if (fd < 0)
         return fd;

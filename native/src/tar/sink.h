@@ -5,16 +5,24 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "tar.h"
 
 /* Content of a file in the tar. */
 struct sink_file {
     const char *name; /* looked up beneath the directories */
+    int fd;           /* of the file, for the sink to close; -1: it is to be looked up */
     uint64_t size;
     uint64_t crc;
     bool has_crc;
 };
+
+static inline void close_sink_file(const struct sink_file *file)
+{
+    if (file->fd >= 0)
+        close(file->fd);
+}
 
 /* Both return 0 or a failure that the sink has noted, or notes itself. */
 struct sink {
@@ -28,9 +36,10 @@ struct lookup {
     size_t count;
 };
 
-/* Open a file beneath the first directory that has it, following links but not out of it. The
- * descriptor, or -errno of the last; -ESTALE if it is not regular or not of this size. */
-int lookup_open(const struct lookup *lookup, const char *name, uint64_t size);
+/* Open a file beneath the first directory that has it, following links but not out of it, if it is
+ * not open already. The descriptor, or -errno of the last; -ESTALE if it is not regular or not of
+ * this size. */
+int lookup_open(const struct lookup *lookup, const struct sink_file *file);
 
 /* Message in the words of the Go tools for what lookup_open or a check returned. */
 void lookup_explain(const struct lookup *lookup, const char *name, int error, char *message,

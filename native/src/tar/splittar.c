@@ -20,6 +20,7 @@ static int split_to_sink(int tar_split_fd, struct sink *sink, char *message, siz
             break;
         if (entry.is_file && entry.size > 0) {
             struct sink_file file = {
+                .fd = -1,
                 .name = entry.name, .size = entry.size, .crc = entry.crc, .has_crc = true};
 
             result = sink->file(sink, &file);

@@ -20,20 +20,16 @@
  * caller's thread writes what is complete. A large file is read by the producer, piece by piece.
  */
 enum {
-    RING = 12 << 20,
-    LARGE = 1 << 20,
-    PIPE = 1 << 20,
-    READERS = 2,
-    TASKS = 2048, WAKE_TASKS = 16, BATCH_TASKS = 16, BATCH_BYTES = 256 << 10,
-    WRITE_BATCH = 256 << 10
+    RING = 12 << 20, LARGE = 1 << 20, PIPE = 1 << 20, WRITE_BATCH = 256 << 10,
+    READERS = 2, TASKS = 128, /* few, as each may have a file open */
+    WAKE_TASKS = 16, BATCH_TASKS = 16, BATCH_BYTES = 256 << 10
 };
 
 struct task {
     uint64_t begin;
-    size_t size;
-    uint64_t crc;
-    bool has_crc, is_done;
-    char *name;
+    bool is_done;
+    struct sink_file file;
+    char *name; /* the file's; NULL: not in use */
 };
 
 struct outlet {
@@ -159,7 +155,8 @@ static int put_bytes(struct sink *sink, const void *data, size_t length)
     return 0;
 }
 
-/* Read exactly `size` bytes of fd into the ring. 0, -ESTALE if there are fewer, or -errno. */
+/* Read exactly `size` bytes of fd into the ring, and sum them unless crc is NULL. 0, -ESTALE if there
+ * are fewer, or -errno. */
 static int read_into(struct outlet *outlet, int fd, uint64_t position, size_t size, uint64_t *crc)
 {
     while (size > 0) {
@@ -173,8 +170,9 @@ static int read_into(struct outlet *outlet, int fd, uint64_t position, size_t si
         if (got <= 0)
             return got < 0 ? -errno : -ESTALE;
         first = (size_t)got < spans[0].iov_len ? (size_t)got : spans[0].iov_len;
-        *crc = crc64_iso_refl(*crc, spans[0].iov_base, first);
-        if ((size_t)got > first)
+        if (crc)
+            *crc = crc64_iso_refl(*crc, spans[0].iov_base, first);
+        if (crc && (size_t)got > first)
             *crc = crc64_iso_refl(*crc, spans[1].iov_base, (size_t)got - first);
         position += (uint64_t)got;
         size -= (size_t)got;
@@ -185,7 +183,7 @@ static int read_into(struct outlet *outlet, int fd, uint64_t position, size_t si
 static int put_large(struct outlet *outlet, const struct sink_file *file)
 {
     uint64_t left = file->size, crc = 0;
-    int fd = lookup_open(outlet->lookup, file->name, file->size), result = 0;
+    int fd = lookup_open(outlet->lookup, file), result = 0;
 
     if (fd < 0)
         return fail_file(outlet, file->name, fd);
@@ -198,7 +196,7 @@ static int put_large(struct outlet *outlet, const struct sink_file *file)
         pthread_mutex_unlock(&outlet->lock);
         if (result < 0)
             break;
-        result = read_into(outlet, fd, outlet->filled, now, &crc);
+        result = read_into(outlet, fd, outlet->filled, now, file->has_crc ? &crc : NULL);
         if (result < 0)
             fail_file(outlet, file->name, result);
         outlet->filled += now;
@@ -221,27 +219,24 @@ static int put_file(struct sink *sink, const struct sink_file *file)
     if (file->size > LARGE)
         return put_large(outlet, file);
     name = strdup(file->name);
-    if (!name)
-        return fail(outlet, -ENOMEM, "no memory for a name");
+    result = name ? 0 : fail(outlet, -ENOMEM, "no memory for a name");
     pthread_mutex_lock(&outlet->lock);
-    result = wait_for_room(outlet, (size_t)file->size, true);
+    if (result == 0)
+        result = wait_for_room(outlet, (size_t)file->size, true);
     if (result == 0) {
         task = &outlet->tasks[outlet->task_end % TASKS];
-        *task = (struct task){
-            .begin = outlet->filled,
-            .size = (size_t)file->size,
-            .crc = file->crc,
-            .has_crc = file->has_crc,
-            .name = name,
-        };
+        *task = (struct task){.begin = outlet->filled, .file = *file, .name = name};
+        task->file.name = name;
         outlet->task_end++;
         outlet->filled += file->size;
         outlet->offered = outlet->filled;
         wake_readers(outlet, WAKE_TASKS);
     }
     pthread_mutex_unlock(&outlet->lock);
-    if (result < 0)
+    if (result < 0) {
         free(name);
+        close_sink_file(file);
+    }
     return result;
 }
 
@@ -266,23 +261,25 @@ static void *producer_main(void *argument)
 
 static int read_task(struct outlet *outlet, const struct task *task)
 {
+    const struct sink_file *file = &task->file;
     uint64_t crc = 0;
-    int fd = lookup_open(outlet->lookup, task->name, task->size), result;
+    int fd = lookup_open(outlet->lookup, file), result;
 
     if (fd < 0)
         return fd;
-    result = read_into(outlet, fd, task->begin, task->size, &crc);
+    result = read_into(outlet, fd, task->begin, (size_t)file->size, file->has_crc ? &crc : NULL);
     close(fd);
-    return result == 0 && task->has_crc && crc != task->crc ? -ESTALE : result;
+    return result == 0 && file->has_crc && crc != file->crc ? -ESTALE : result;
 }
 
 /* With the lock held, take some tasks, all that follow each other: what a lock costs is shared. */
 static void take_tasks(struct outlet *outlet)
 {
-    size_t count = 0, bytes = 0;
+    size_t count = 0;
+    uint64_t bytes = 0;
 
     while (outlet->task_next < outlet->task_end && count++ < BATCH_TASKS && bytes < BATCH_BYTES)
-        bytes += outlet->tasks[outlet->task_next++ % TASKS].size;
+        bytes += outlet->tasks[outlet->task_next++ % TASKS].file.size;
 }
 
 /* With the lock held: these are read. */
@@ -407,8 +404,11 @@ static int run(struct outlet *outlet, struct encoder *encoder)
     }
     for (int i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
-    for (int i = 0; i < TASKS; i++)
+    for (int i = 0; i < TASKS; i++) {
+        if (outlet->tasks[i].name)
+            close_sink_file(&outlet->tasks[i].file);
         free(outlet->tasks[i].name);
+    }
     return outlet->error;
 }
 

@@ -36,6 +36,28 @@ int tree_stat(int directory_fd, const char *name, struct statx *found)
                : 0;
 }
 
+int tree_look(int directory_fd, const char *name, struct statx *found, int *fd)
+{
+    *fd = -1;
+    if (name_type(name) == DT_REG)
+        *fd = openat(directory_fd, name,
+                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (*fd < 0)
+        return tree_stat(directory_fd, name, found);
+    if (statx(*fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, found) < 0) {
+        int result = -errno;
+
+        close(*fd);
+        *fd = -1;
+        return result;
+    }
+    if (!S_ISREG(found->stx_mode)) { /* it was replaced */
+        close(*fd);
+        *fd = -1;
+    }
+    return 0;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -106,6 +128,7 @@ void names_free(struct names *names)
 
 struct walk {
     int top_fd;
+    bool opens;
     tree_visit *visit;
     void *context;
     struct tree_failure *failure;
@@ -142,7 +165,8 @@ static int walk_directory(struct walk *walk, size_t length)
     for (size_t i = 0; result >= 0 && i < names.count; i++) {
         const char *name = names.list[i];
         size_t name_length = strlen(name), below = length > 0 ? length + 1 : 0;
-        struct tree_entry entry = {.path = walk->path, .name = name, .directory_fd = fd};
+        struct tree_entry entry = {
+            .path = walk->path, .name = name, .directory_fd = fd, .fd = -1};
 
         if (below + name_length + 1 > sizeof walk->path) {
             result = -ENAMETOOLONG;
@@ -151,9 +175,12 @@ static int walk_directory(struct walk *walk, size_t length)
         if (length > 0)
             walk->path[length] = '/';
         memcpy(walk->path + below, name, name_length + 1);
-        result = tree_stat(fd, name, &entry.found);
+        result = walk->opens ? tree_look(fd, name, &entry.found, &entry.fd)
+                             : tree_stat(fd, name, &entry.found);
         if (result == 0)
             result = walk->visit(walk->context, &entry);
+        if (entry.fd >= 0)
+            close(entry.fd);
         if (result < 0) {
             fail_at(walk, result);
             break;
@@ -176,9 +203,14 @@ static int walk_directory(struct walk *walk, size_t length)
     return result;
 }
 
-int walk_tree(int top_fd, tree_visit *visit, void *context, struct tree_failure *failure)
+int walk_tree(int top_fd, bool opens, tree_visit *visit, void *context,
+              struct tree_failure *failure)
 {
-    struct walk walk = {.top_fd = top_fd, .visit = visit, .context = context, .failure = failure};
+    struct walk walk = {.top_fd = top_fd,
+                        .opens = opens,
+                        .visit = visit,
+                        .context = context,
+                        .failure = failure};
     int result = walk_directory(&walk, 0);
 
     return result < 0 ? result : 0;

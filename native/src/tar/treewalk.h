@@ -32,6 +32,10 @@ int tree_open(int top_fd, const char *path);
 /* statx(2) of name in a directory, not followed. 0 or -errno. */
 int tree_stat(int directory_fd, const char *name, struct statx *found);
 
+/* The same of a name from names_read; *fd is what a regular file was opened as, to be asked for
+ * more and read without being looked up again, or -1: where it can't be opened, too. */
+int tree_look(int directory_fd, const char *name, struct statx *found, int *fd);
+
 /* -- treesame.c -- */
 
 /* Whether what statx says differs, links' targets and attributes aside. */
@@ -65,13 +69,15 @@ static inline bool is_whiteout(const struct statx *found)
 }
 
 /* Call visit for every entry below the top, a directory before what is in it, names in order.
- * path is without a leading slash. Stops at the first result below 0. */
+ * path is without a leading slash. Stops at the first result below 0. opens: regular files. */
 struct tree_entry {
     const char *path, *name;
     int directory_fd; /* that name is in, and the current directory of the thread */
+    int fd;           /* as from tree_look, or -1; who keeps it puts -1 here */
     struct statx found;
 };
-typedef int tree_visit(void *context, const struct tree_entry *entry);
-int walk_tree(int top_fd, tree_visit *visit, void *context, struct tree_failure *failure);
+typedef int tree_visit(void *context, struct tree_entry *entry);
+int walk_tree(int top_fd, bool opens, tree_visit *visit, void *context,
+              struct tree_failure *failure);
 
 #endif
