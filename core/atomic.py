@@ -13,7 +13,7 @@ _PIECE = 2 << 20
 _LARGE = 1 << 20
 
 
-def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_result:
+def write_atomic(path: str, *pieces: bytes | memoryview, durable: bool = True) -> os.stat_result:
     """
     Replace `path` by a file of mode 0600 with this content.
 
@@ -21,6 +21,7 @@ def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_res
     crash leaves one behind. The directory itself is not synced, as with them.
 
     Args:
+        pieces: The content, one behind the other.
         durable: Sync the data before the rename, so that a power cut leaves old or new.
 
     Returns:
@@ -37,14 +38,17 @@ def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_res
     try:
         with about(path):
             try:
-                _write(fd, memoryview(data), durable=durable)
+                at = 0
+                for piece in pieces:
+                    _write(fd, memoryview(piece), at, durable=durable)
+                    at += len(piece)
                 if durable:
                     os.fdatasync(fd)
                 os.fchmod(fd, 0o600)
                 result = os.fstat(fd)
             finally:
                 os.close(fd)
-        old_fd = _open_large(path) if len(data) > _LARGE else None
+        old_fd = _open_large(path) if result.st_size > _LARGE else None
         try:
             os.rename(temporary, path)
         finally:
@@ -56,13 +60,13 @@ def write_atomic(path: str, data: bytes, *, durable: bool = True) -> os.stat_res
     return result
 
 
-def _write(fd: int, data: memoryview, *, durable: bool) -> None:
+def _write(fd: int, data: memoryview, begin: int, *, durable: bool) -> None:
     at = 0
     while at < len(data):
         size = os.write(fd, data[at : at + _PIECE])
         if durable and len(data) > _PIECE:
             # Starts writing these pages and waits for nothing; none is clean yet to be dropped.
-            os.posix_fadvise(fd, at, size, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(fd, begin + at, size, os.POSIX_FADV_DONTNEED)
         at += size
 
 

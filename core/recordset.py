@@ -179,7 +179,9 @@ class Edit(Generic[R]):
             self._token = self._held.renew_token()
             for index in sorted(self._dirty):
                 part = self._parts[index]
-                stat = write_atomic(part.source.path, part.data, durable=not part.source.volatile)
+                stat = write_atomic(
+                    part.source.path, *part.pieces, durable=not part.source.volatile
+                )
                 self._parts[index] = part.saved(signature_of(stat))
             self._dirty.clear()
             self._records = None
@@ -209,9 +211,9 @@ class Edit(Generic[R]):
 
     def _settle_names(self, fresh: Records[R]) -> None:
         """Of two records with one name, the later keeps it: what every writer repairs (7.3)."""
-        by_name = fresh.by_name
-        if fresh.count_names() == len(by_name):
+        if not fresh.shares_names():
             return
+        by_name = fresh.by_name
         for record_id in fresh.ids:
             if fresh.is_read_only(record_id):
                 continue
