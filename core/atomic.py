@@ -21,6 +21,7 @@ def write_atomic(path: str, *pieces: bytes | memoryview, durable: bool = True) -
     crash leaves one behind. The directory itself is not synced, as with them.
 
     Args:
+        pieces: The content, one behind the other.
         durable: Sync the data before the rename, so that a power cut leaves old or new.
 
     Returns:
@@ -37,8 +38,10 @@ def write_atomic(path: str, *pieces: bytes | memoryview, durable: bool = True) -
     try:
         with about(path):
             try:
+                at = 0
                 for piece in pieces:
-                    _write(fd, memoryview(piece), durable=durable)
+                    _write(fd, memoryview(piece), at, durable=durable)
+                    at += len(piece)
                 if durable:
                     os.fdatasync(fd)
                 os.fchmod(fd, 0o600)
@@ -57,14 +60,13 @@ def write_atomic(path: str, *pieces: bytes | memoryview, durable: bool = True) -
     return result
 
 
-def _write(fd: int, data: memoryview, *, durable: bool) -> None:
-    start = os.lseek(fd, 0, os.SEEK_CUR)
+def _write(fd: int, data: memoryview, begin: int, *, durable: bool) -> None:
     at = 0
     while at < len(data):
         size = os.write(fd, data[at : at + _PIECE])
         if durable and len(data) > _PIECE:
             # Starts writing these pages and waits for nothing; none is clean yet to be dropped.
-            os.posix_fadvise(fd, start + at, size, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(fd, begin + at, size, os.POSIX_FADV_DONTNEED)
         at += size
 
 

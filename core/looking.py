@@ -206,7 +206,7 @@ class Looking:
         if records.damage is not None:
             raise records.damage
         found: str | None = None
-        if kind == "containers" and ref not in records and ref not in records.by_name:
+        if kind == "containers" and ref not in records and records.owner(ref) is None:
             found = next((i for i, layer in records.column("layer") if ref and layer == ref), None)
         found = found or records.resolve(ref)
         if found is None:

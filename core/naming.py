@@ -6,6 +6,7 @@ Source: containers/storage, store.go updateNames; spec 5.
 
 from __future__ import annotations
 
+from holdfs.core.column import entries
 from holdfs.core.errors import (
     ContainerNotKnown,
     DuplicateId,
@@ -17,7 +18,6 @@ from holdfs.core.errors import (
 )
 from holdfs.core.formats.shapes import IMAGES
 from holdfs.core.ids import check_id
-from holdfs.core.part import entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def check_free(records: Records[R], kind: str, record_id: str, names: Sequence[s
                 words=f"{wrapped}{DuplicateId.base_words}",
             )
     for name in names:
-        owner = records.by_name.get(name)
+        owner = records.owner(name)
         if owner is not None and not records.is_read_only(owner):
             raise DuplicateName(
                 f"{kind} {owner} has the name {name!r}; choose another, or drop it there first",
@@ -99,7 +99,7 @@ def set_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[str,
     """
     wanted = distinct(names)
     for name in wanted:
-        owner = edit.records.by_name.get(name)
+        owner = edit.records.owner(name)
         if owner is not None and owner != record_id and not edit.records.is_read_only(owner):
             names_left = edit.records.names_of(owner)
             kept = tuple(other for other in names_left if other not in wanted)
@@ -146,10 +146,10 @@ def remove_names(edit: Edit[R], record_id: str, names: Iterable[str]) -> tuple[s
 
 def rename(edit: Edit[R], kind: str, old: str, new: str, *, replace: bool) -> str:
     """Put the name `new` where `old` is in its owner's list, and return the owner's full ID."""
-    owner = edit.records.by_name.get(old)
+    owner = edit.records.owner(old)
     if owner is None:
         raise _UNKNOWN[kind](old)
-    holder = edit.records.by_name.get(new)
+    holder = edit.records.owner(new)
     if holder is not None and holder != owner and not replace:
         check_free(edit.records, kind, "", (new,))
     wanted = (new if name == old else name for name in edit.records.names_of(owner))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from sys import byteorder
 
-from holdfs.core.formats.shapes import SEPARATOR
+from holdfs.core.column import Column
 from holdfs.core.pieces import Pieces
 from holdfs.native import scan
 
@@ -23,24 +23,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, TypeAlias
 
+    from holdfs.core.column import Cell
     from holdfs.core.errors import StoreDamaged
     from holdfs.core.formats.shapes import Shape
 
     #: (inode, mtime in ns, size) of a file that is replaced by rename; None while there is none.
     Signature: TypeAlias = tuple[int, int, int] | None
-    #: A text; of a list of texts each followed by SEPARATOR, or the list itself.
-    Cell: TypeAlias = str | tuple[str, ...]
     #: The cells of one record by key.
     Row: TypeAlias = Mapping[str, Cell]
-    #: The cells of each record, by key.
-    Columns: TypeAlias = Mapping[str, Sequence[Cell]]
+    Columns: TypeAlias = Mapping[str, Column]
     #: The mark of an earlier part; how many records are the same at the start, and at the end.
     Origin: TypeAlias = tuple[object, int, int]
 
 #: How many states back a part is still known to be much the same.
 _MOST_ORIGINS = 8
 
+#: A file so large is read into large pages.
+_LARGE = 1 << 20
+
 _NO_SPANS = memoryview(b"").cast("I")
+_NO_CELLS = Column()
 
 
 class Source:
@@ -70,13 +72,6 @@ class Source:
         self.read_only = read_only
         self.of_images = of_images
         self.data_dir = data_dir
-
-
-def entries(cell: Cell) -> tuple[str, ...]:
-    """Return the list of texts that a cell holds."""
-    if not cell:
-        return ()
-    return tuple(cell.split(SEPARATOR)[:-1]) if isinstance(cell, str) else cell
 
 
 class Part:
@@ -143,7 +138,7 @@ class Part:
     @property
     def ids(self) -> Sequence[Any]:
         """The ID of each record."""
-        return self.columns.get("id", ())
+        return self.columns.get("id", _NO_CELLS).cells
 
     def raw(self, at: int) -> bytes:
         """Return the bytes of one record."""
@@ -187,9 +182,10 @@ class Part:
             spans += first.to_bytes(4, byteorder) + (first + len(raw)).to_bytes(4, byteorder)
             first += len(raw) + 1
         spans += scan.shifted(old[2 * end :], len(new) - (stop - start))
+        before = self.columns or dict.fromkeys(rows[0] if rows else (), _NO_CELLS)
         columns = {
-            key: _replaced(cells, begin, end, [row[key] for row in rows])
-            for key, cells in (self.columns or dict.fromkeys(rows[0] if rows else (), ())).items()
+            key: column.replaced(begin, end, [row[key] for row in rows])
+            for key, column in before.items()
         }
         return Part(
             self.source,
@@ -267,8 +263,13 @@ def read_part(source: Source, shape: Shape[Any], known: Part | None = None) -> P
 
 
 def _read(fd: int, size: int) -> bytes:
-    # One byte more, so that a file of the size told takes one call and the one that finds its end.
     chunks = []
+    if size > _LARGE:
+        from holdfs.native.memory import read_fresh
+
+        chunks.append(read_fresh(fd, size))
+        size = 0
+    # One byte more, so that a file of the size told takes one call and the one that finds its end.
     while chunk := os.read(fd, max(size, 0) + 1):
         chunks.append(chunk)
         size -= len(chunk)
@@ -295,7 +296,9 @@ def scanned(source: Source, shape: Shape[Any], signature: Signature, data: bytes
 
 def read_columns(part: Part, shape: Shape[Any], keys: tuple[str, ...]) -> Columns | None:
     """Return further columns of a part; None if they are not good for certain."""
-    found = _scan(part.data, shape, keys) if part.data else (_NO_SPANS, dict.fromkeys(keys, ()))
+    found = (
+        _scan(part.data, shape, keys) if part.data else (_NO_SPANS, dict.fromkeys(keys, _NO_CELLS))
+    )
     return None if found is None else found[1]
 
 
@@ -306,14 +309,13 @@ def _scan(
     if found is None:
         return None
     spans, texts = found
-    # Behind the end of the last line is nothing.
-    return spans, {key: text.split("\n")[:-1] for key, text in zip(keys, texts, strict=True)}
+    return spans, {key: Column(text) for key, text in zip(keys, texts, strict=True)}
 
 
 def row_of(shape: Shape[Any], raw: bytes) -> Row | None:
     """Return the cells of one record, None if it is not good for certain."""
     part = scanned(Source(""), shape, None, b"[" + raw + b"]")
-    return None if part is None else {key: cells[0] for key, cells in part.columns.items()}
+    return None if part is None else {key: column[0] for key, column in part.columns.items()}
 
 
 def _updated(known: Part, shape: Shape[Any], signature: Signature, data: bytes) -> Part | None:
@@ -338,8 +340,8 @@ def _updated(known: Part, shape: Shape[Any], signature: Signature, data: bytes) 
     if changed is None:
         return None
     columns = {
-        key: _replaced(cells, before, behind, changed.columns[key])
-        for key, cells in known.columns.items()
+        key: column.replaced(before, behind, changed.columns[key].cells)
+        for key, column in known.columns.items()
     }
     moved = (
         bytes(spans[: 2 * before])
@@ -366,15 +368,6 @@ def _first(count: int, fits: Callable[[int], bool]) -> int:
         else:
             low = middle + 1
     return low
-
-
-def _replaced(cells: Sequence[Cell], begin: int, end: int, new: Sequence[Cell]) -> Sequence[Cell]:
-    """Return the cells with others in the place of some: the very same ones if these are equal."""
-    if cells[begin:end] == new:
-        return cells
-    changed = list(cells)
-    changed[begin:end] = new
-    return changed
 
 
 def _origins(before: Part, start: int, end: int) -> tuple[Origin, ...]:

@@ -14,26 +14,26 @@ from __future__ import annotations
 
 from itertools import chain
 
+from holdfs.core import column
+from holdfs.core.column import entries
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats.generic import Generic, R
 from holdfs.core.formats.shapes import SEPARATOR
-from holdfs.core.part import (
-    Part,
-    differing,
-    entries,
-    read_columns,
-)
+from holdfs.core.part import Part, differing, read_columns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from holdfs.core.column import Cell
     from holdfs.core.errors import StoreError
     from holdfs.core.formats.shapes import Shape
-    from holdfs.core.part import Cell, Signature, Source
+    from holdfs.core.part import Signature, Source
 
 #: Up to so many records an index of all is changed, not made anew.
 _FEW = 500
+#: So many look-ups go through the text of a column; from then on indexes are made and used.
+_FEW_LOOK_UPS = 32
 _ZERO_TIMES = ("", "0001-01-01T00:00:00Z")
 
 
@@ -79,26 +79,35 @@ class Records(Generic[R]):
         self.shape = shape
         self.parts = tuple(parts)
         self.token = token
-        # Where a record is: its place in its part, times the count of parts, plus the part's.
-        self._places = self._index(known)
+        self._places_made: dict[str, int] | None = None
+        self._ids: Sequence[str] | None = None
+        self._look_ups = 0
         self._by_name: dict[str, str] | None = None
         self._name_count = -1
         self._sorted: list[str] | None = None
         #: What is wrong with a file of this kind as a whole.
         self.damage = next((part.damage for part in self.parts if part.damage is not None), None)
         self._cells: dict[str, Sequence[Cell]] = {}
-        #: Full IDs in file order, each once.
-        self.ids: Sequence[str] = tuple(self._places)
-        if known is not None:
-            self._take_over(known)
+        if known is not None and known._places_made is not None:
+            self._take_over_places(known, known._places_made)
+        if known is not None and known._by_name is not None:
+            self._take_over_names(known, known._by_name)
 
-    def _index(self, known: Records[R] | None) -> dict[str, int]:
-        if known is not None and len(known.parts) == len(self.parts):
-            if all(a.ids == b.ids for a, b in zip(known.parts, self.parts, strict=True)):
-                return known._places
-            last = self._last_added(known)
-            if last:
-                return {**known._places, last: (len(self.parts[0]) - 1) * len(self.parts)}
+    @property
+    def _places(self) -> dict[str, int]:
+        """Where each is: its place in its part, times the count of parts, plus the part's."""
+        if self._places_made is None:
+            self._places_made = self._index()
+        return self._places_made
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Full IDs in file order, each once; the same object every time."""
+        if self._ids is None:
+            self._ids = tuple(self._places)
+        return self._ids
+
+    def _index(self) -> dict[str, int]:
         places: dict[str, int] = {}
         step = len(self.parts)
         for index, part in enumerate(self.parts):
@@ -108,6 +117,16 @@ class Records(Generic[R]):
                 found = {key: place for key, place in found.items() if key not in places}
             places.update(found)
         return places
+
+    def _take_over_places(self, known: Records[R], places: dict[str, int]) -> None:
+        """Make the index at once, as `known` needed one: of that where it takes few changes."""
+        is_alike = len(known.parts) == len(self.parts)
+        if is_alike and all(a.ids == b.ids for a, b in zip(known.parts, self.parts, strict=True)):
+            self._places_made, self._ids, self._sorted = places, known.ids, known._sorted
+        elif is_alike and (last := self._last_added(known)):
+            self._places_made = {**places, last: (len(self.parts[0]) - 1) * len(self.parts)}
+        else:
+            self._places_made = self._index()
 
     def _last_added(self, known: Records[R]) -> str:
         """Return the ID of the one record that follows those of `known`, "" if that is not all."""
@@ -120,13 +139,10 @@ class Records(Generic[R]):
             return ""
         return str(part.ids[-1])
 
-    def _take_over(self, known: Records[R]) -> None:
-        """Make the indexes that `known` has, where it takes only a few changes to them."""
-        if self._places is known._places:
-            self._sorted, self.ids = known._sorted, known.ids
-        by_name = known._by_name
+    def _take_over_names(self, known: Records[R], by_name: dict[str, str]) -> None:
+        """Make the index that `known` has, where it takes only a few changes to it."""
         # Only where no two have one name: else it is for the whole to say who has it now.
-        if by_name is None or known.count_names() != len(by_name):
+        if known.count_names() != len(by_name):
             return
         before, after = self.differing(known)
         if len(before) + len(after) > _FEW:
@@ -148,8 +164,31 @@ class Records(Generic[R]):
 
     def place(self, record_id: str) -> tuple[Part, int]:
         """Return the part that holds the record, and its number there; KeyError if none does."""
+        if (texts := self._texts()) is not None:
+            part, ids, _ = texts
+            at = column.last_line(ids, record_id)
+            if at < 0:
+                raise KeyError(record_id)
+            return part, at
         at, index = divmod(self._places[record_id], len(self.parts))
         return self.parts[index], at
+
+    def _texts(self) -> tuple[Part, bytes, bytes] | None:
+        """
+        Return the part that alone has records, and the texts of their IDs and names.
+
+        None where there is an index to look in: there are several parts, or many look-ups.
+        """
+        if self._places_made is not None or self._look_ups > _FEW_LOOK_UPS:
+            return None
+        parts = [part for part in self.parts if len(part)]
+        if len(parts) != 1:
+            return None
+        ids, names = parts[0].columns["id"].text, parts[0].columns["names"].text
+        if ids is None or names is None:
+            return None
+        self._look_ups += 1
+        return parts[0], ids, names
 
     def __len__(self) -> int:
         return len(self._places)
@@ -158,6 +197,8 @@ class Records(Generic[R]):
         return iter(self._places)
 
     def __contains__(self, record_id: object) -> bool:
+        if isinstance(record_id, str) and (texts := self._texts()) is not None:
+            return column.last_line(texts[1], record_id) >= 0
         return record_id in self._places
 
     def check(self) -> None:
@@ -187,9 +228,10 @@ class Records(Generic[R]):
         Raises:
             StoreDamaged: This record can't be decoded; others can.
         """
-        if record_id not in self._places:
+        try:
+            part, at = self.place(record_id)
+        except KeyError:
             return None
-        part, at = self.place(record_id)
         if part.is_sound:
             from holdfs.core.formats.records import decode_sound
 
@@ -207,7 +249,10 @@ class Records(Generic[R]):
 
     def problem(self, record_id: str) -> StoreError | None:
         """Return why the record can't be decoded, or None."""
-        if record_id in self._places and self.place(record_id)[0].is_sound:
+        try:
+            if self.place(record_id)[0].is_sound:
+                return None
+        except KeyError:
             return None
         try:
             self.get(record_id)
@@ -253,13 +298,13 @@ class Records(Generic[R]):
         parts = [part for part in self.parts if len(part)]
         if len(self._places) < sum(map(len, parts)):  # some are there twice
             return [
-                part.columns[key][at]
+                part.columns[key].cells[at]
                 for record_id in self._places
                 for part, at in (self.place(record_id),)
             ]
         if len(parts) == 1:
-            return parts[0].columns.get(key, ())
-        return list(chain.from_iterable(part.columns[key] for part in parts))
+            return parts[0].columns[key].cells if key in parts[0].columns else ()
+        return list(chain.from_iterable(part.columns[key].cells for part in parts))
 
     def cell(self, record_id: str, key: str) -> Cell:
         """Return one record's cell. KeyError for an ID or a column that is not there."""
@@ -282,8 +327,9 @@ class Records(Generic[R]):
         if len(found) < len(self.parts):
             return None
         step = len(self.parts)
+        cells = [[columns[key].cells for key in keys] for columns in found]
         return (
-            (record_id, tuple(found[place % step][key][place // step] for key in keys))
+            (record_id, tuple(of_key[place // step] for of_key in cells[place % step]))
             for record_id, place in self._places.items()
         )
 
@@ -339,6 +385,26 @@ class Records(Generic[R]):
             self._by_name = result
         return self._by_name
 
+    def owner(self, name: str) -> str | None:
+        """Return the ID of the record that has the name, as `by_name` does; None if none has."""
+        if self._by_name is None and (texts := self._texts()) is not None:
+            part, ids, names = texts
+            at = column.last_line_listing(names, name)
+            if at < 0:
+                return None
+            record_id = str(part.columns["id"][at])
+            # Of an ID that is there twice the last counts, and only the index knows which.
+            if column.last_line(ids, record_id) == at:
+                return record_id
+        return self.by_name.get(name)
+
+    def shares_names(self) -> bool:
+        """Whether two records have the same name, or one has it twice."""
+        texts = self._texts() if self._by_name is None else None
+        if texts is not None and not column.lists_twice(texts[2]):
+            return False
+        return self.count_names() != len(self.by_name)
+
     def count_names(self) -> int:
         """Return how many names all records have, one that several have counted with each."""
         if self._name_count < 0:
@@ -354,11 +420,15 @@ class Records(Generic[R]):
 
         An empty or ambiguous prefix is nobody's; IDs with a blank are found by exact match only.
         """
-        if ref in self._places:
+        if ref in self:
             return ref
-        named = self.by_name.get(ref)
+        named = self.owner(ref)
         if named is not None or not ref:
             return named
+        if (texts := self._texts()) is not None:
+            lines = column.first_lines_beginning(texts[1], ref)
+            if len(lines) < 2:
+                return next((line for line in lines if " " not in line), None)
         if self._sorted is None:
             self._sorted = sorted(self._places)
         from _bisect import bisect_left

@@ -210,9 +210,9 @@ class Edit(Generic[R]):
 
     def _settle_names(self, fresh: Records[R]) -> None:
         """Of two records with one name, the later keeps it: what every writer repairs (7.3)."""
-        by_name = fresh.by_name
-        if fresh.count_names() == len(by_name):
+        if not fresh.shares_names():
             return
+        by_name = fresh.by_name
         for record_id in fresh.ids:
             if fresh.is_read_only(record_id):
                 continue

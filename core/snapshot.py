@@ -6,8 +6,8 @@ Relations are computed when first asked for and then kept, as nothing here can c
 
 from __future__ import annotations
 
+from holdfs.core.column import entries
 from holdfs.core.errors import StoreDamaged
-from holdfs.core.part import entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from holdfs.core.column import Column
 from holdfs.core.errors import StoreDamaged
 from holdfs.core.formats import times, typed
 from holdfs.core.formats.shapes import Shape
@@ -22,8 +23,9 @@ from holdfs.core.part import Part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from holdfs.core.column import Cell
     from holdfs.core.formats.generic import R
-    from holdfs.core.part import Cell, Row, Signature, Source
+    from holdfs.core.part import Row, Signature, Source
 
 
 class _Head(Struct, gc=False, rename=lambda field: field.replace("_", "-")):
@@ -74,7 +76,7 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
         signature,
         data,
         memoryview(b"".join(n.to_bytes(4, byteorder) for n in spans)).cast("I"),
-        {key: [row[key] for row in rows] for key in shape.columns},
+        {key: Column(cells=[row[key] for row in rows]) for key in shape.columns},
         broken=broken,
         is_sound=False,
     )

@@ -18,7 +18,7 @@ _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
 def scan_records(
     data: bytes, keys: bytes, columns: int
-) -> tuple[memoryview, tuple[str, ...]] | None:
+) -> tuple[memoryview, tuple[bytes, ...]] | None:
     """
     Return where each record of a JSON array is, and what its records have of the keys wanted.
 
@@ -27,8 +27,9 @@ def scan_records(
         columns: How many of the keys are wanted.
 
     Returns:
-        Begin and end of each record in turn, and a text for each wanted key, a line a record. None
-        for data that is damaged or of another shape, or where that can't be told for certain.
+        Begin and end of each record in turn, and a text in UTF-8 for each wanted key, a line a
+        record. None for data that is damaged or of another shape, or where that can't be told for
+        certain.
     """
     scanned = _scan(data, keys, columns)
     if scanned is None:
@@ -36,7 +37,7 @@ def scan_records(
     spans, count, found, _texts = scanned
     return (
         memoryview(bytes(ffi.buffer(spans, count * _SPAN_BYTES))).cast("I"),
-        tuple(str(ffi.buffer(column.text, column.size), "utf-8") for column in found),
+        tuple(bytes(ffi.buffer(column.text, column.size)) for column in found),
     )
 
 
@@ -84,6 +85,12 @@ def scan_members(data: bytes) -> list[tuple[str, bytes]] | None:
     return [
         (data[s[i] : s[i + 1]].decode(), data[s[i + 2] : s[i + 3]]) for i in range(0, 4 * count, 4)
     ]
+
+
+def line_at(text: bytes, number: int) -> int:
+    """Return where a line of a text begins, the text's length for one that is not there."""
+    place: int = lib.hold_line_at(text, len(text), number)
+    return place
 
 
 def common_start(a: bytes, b: bytes) -> int:

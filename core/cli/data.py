@@ -7,7 +7,7 @@ A table of functions by command and kind, `get_of_image`, made below from one fu
 from __future__ import annotations
 
 from holdfs.core.cli import output, reading_input
-from holdfs.core.part import entries
+from holdfs.core.column import entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from holdfs.core.cli.options import Given
-    from holdfs.core.formats.records import Container, IdMap, Image, Layer
+    from holdfs.core.formats.records import IdMap, Layer
+    from holdfs.core.reading import Records
     from holdfs.core.sets import Kind
     from holdfs.core.snapshot import Snapshot
     from holdfs.core.store import Store
@@ -26,17 +27,32 @@ if TYPE_CHECKING:
 
 def layer(store: Store, given: Given, arguments: list[str]) -> int:
     """Show layers: ID maps, parent and names, or the records."""
-    return _examine(store, given, arguments, "layers", _layer_lines)
+    # Only these: images.json takes longer to read than all the rest.
+    layers = store.layers.current()
+    return _examine(store, given, arguments, "layers", layers, lambda i: _layer_lines(layers, i))
 
 
 def image(store: Store, given: Given, arguments: list[str]) -> int:
     """Show images: names, layers, digests, data items and size, or the records."""
-    return _examine(store, given, arguments, "images", _image_lines)
+    from holdfs.core.cli import imagelines
+
+    snapshot = store.snapshot()
+
+    def lines(image_id: str) -> Iterable[str]:
+        quick = imagelines.lines(snapshot, image_id)
+        return _image_lines(store, snapshot, image_id) if quick is None else quick
+
+    return _examine(store, given, arguments, "images", snapshot.images, lines)
 
 
 def container(store: Store, given: Given, arguments: list[str]) -> int:
     """Show containers: names, image, layer, data items and size, or the records."""
-    return _examine(store, given, arguments, "containers", _container_lines)
+    snapshot = store.snapshot()
+
+    def lines(container_id: str) -> Iterator[str]:
+        return _container_lines(store, snapshot, container_id)
+
+    return _examine(store, given, arguments, "containers", snapshot.containers, lines)
 
 
 def _examine(
@@ -44,12 +60,11 @@ def _examine(
     given: Given,
     arguments: list[str],
     kind: Kind,
-    lines: Callable[[Store, Snapshot, Any], Iterator[str]],
+    records: Records[Any],
+    lines: Callable[[str], Iterable[str]],
 ) -> int:
     from holdfs.core.errors import NotKnown
 
-    snapshot = store.snapshot()
-    records = getattr(snapshot, kind)
     found = []
     for ref in arguments:
         try:
@@ -62,51 +77,34 @@ def _examine(
         output.records([to_json(records.one(record_id)) for record_id in found], if_none=b"[]")
     else:
         for record_id in found:
-            shown = _quick_lines(kind, snapshot, record_id)
-            if shown is None:
-                shown = lines(store, snapshot, records.one(record_id))
-            output.out("".join(f"{line}\n" for line in shown))
+            output.out("".join(f"{line}\n" for line in lines(record_id)))
     return 0 if len(found) == len(arguments) else 1
 
 
-def _quick_lines(kind: Kind, snapshot: Snapshot, record_id: str) -> Iterable[str] | None:
-    """Return what is shown of a layer or image, None if that takes the whole records."""
-    if kind == "layers":
-        cells = snapshot.layers.cells(record_id, "uidmap", "gidmap")
-        # ID maps are rare.
-        return None if cells is None or any(cells) else _plain_layer_lines(snapshot, record_id)
-    if kind == "images":
-        from holdfs.core.cli import imagelines
-
-        return imagelines.lines(snapshot, record_id)
-    return None
-
-
-def _plain_layer_lines(snapshot: Snapshot, layer_id: str) -> Iterator[str]:
-    layer = snapshot.layers.head(layer_id)
-    yield f"ID: {layer.id}"
-    if layer.parent:
-        yield f"Parent: {layer.parent}"
-    yield from (f"Name: {name}" for name in layer.names)
-    if snapshot.layers.is_read_only(layer.id):
+def _layer_lines(layers: Records[Layer], layer_id: str) -> Iterator[str]:
+    head = layers.head(layer_id)
+    yield f"ID: {head.id}"
+    cells = layers.cells(layer_id, "uidmap", "gidmap")
+    # ID maps are rare.
+    if cells is None or any(cells):
+        record = layers.one(layer_id)
+        yield from (f"UID mapping: {_shown(one)}" for one in record.uidmap)
+        yield from (f"GID mapping: {_shown(one)}" for one in record.gidmap)
+    if head.parent:
+        yield f"Parent: {head.parent}"
+    yield from (f"Name: {name}" for name in head.names)
+    if layers.is_read_only(layer_id):
         yield "Read Only: true"
-
-
-def _layer_lines(store: Store, snapshot: Snapshot, layer: Layer) -> Iterator[str]:
-    first, *rest = _plain_layer_lines(snapshot, layer.id)
-    yield first
-    yield from (f"UID mapping: {_shown(one)}" for one in layer.uidmap)
-    yield from (f"GID mapping: {_shown(one)}" for one in layer.gidmap)
-    yield from rest
 
 
 def _shown(one: IdMap) -> str:
     return f"(container={one.container_id}, host={one.host_id}, size={one.size})"
 
 
-def _image_lines(store: Store, snapshot: Snapshot, image: Image) -> Iterator[str]:
+def _image_lines(store: Store, snapshot: Snapshot, image_id: str) -> Iterator[str]:
     from holdfs.core import usage
 
+    image = snapshot.images.one(image_id)
     yield f"ID: {image.id}"
     yield from (f"Name: {name}" for name in image.names)
     yield f"Top Layer: {image.layer}"
@@ -118,9 +116,10 @@ def _image_lines(store: Store, snapshot: Snapshot, image: Image) -> Iterator[str
         yield "Read Only: true"
 
 
-def _container_lines(store: Store, snapshot: Snapshot, container: Container) -> Iterator[str]:
+def _container_lines(store: Store, snapshot: Snapshot, container_id: str) -> Iterator[str]:
     from holdfs.core import usage
 
+    container = snapshot.containers.one(container_id)
     yield f"ID: {container.id}"
     yield from (f"Name: {name}" for name in container.names)
     yield f"Image: {container.image}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from holdfs.core.part import entries
+from holdfs.core.column import entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from holdfs.core.part import Cell
+    from holdfs.core.column import Cell
     from holdfs.core.snapshot import Snapshot
 
 

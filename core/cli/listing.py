@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from holdfs.core.cli import output
 from holdfs.core.cli.imagelines import digests_of
-from holdfs.core.part import entries
+from holdfs.core.column import entries
+from holdfs.core.formats.shapes import SEPARATOR
 from holdfs.native import scan
 
 TYPE_CHECKING = False
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from holdfs.core.cli.options import Given
+    from holdfs.core.column import Cell
     from holdfs.core.errors import StoreError
     from holdfs.core.formats.generic import R
     from holdfs.core.formats.records import Image
-    from holdfs.core.part import Cell
     from holdfs.core.reading import Records
     from holdfs.core.snapshot import Snapshot
     from holdfs.core.store import Store
 
-
+_USER_NAME = "\n\t\tname: "
 #: The keys of an image that are shown.
 _SHOWN = ("id", "names", "digest", "big-data-names", "big-data-digests")
 
@@ -132,39 +133,44 @@ def containers(store: Store, given: Given, arguments: list[str]) -> int:
 
 
 def _layer_lines(snapshot: Snapshot) -> Iterator[str]:
-    images, containers = _image_users(snapshot), _users(snapshot.containers, "container")
+    images = _image_users(snapshot)
+    # Of several containers the last is shown.
+    containers = dict(_users(snapshot.containers, "container"))
     for layer_id, names in snapshot.layers.column("names"):
-        yield layer_id
-        if names:
-            yield from (f"\tname: {name}" for name in entries(names))
-        if layer_id in images:
-            yield from images[layer_id]
-        if layer_id in containers:
-            yield containers[layer_id][-1]
+        users = images.get(layer_id, "") + containers.get(layer_id, "")
+        yield layer_id + _each("\n\tname: ", names) + users
 
 
-def _image_users(snapshot: Snapshot) -> dict[str, list[str]]:
+def _image_users(snapshot: Snapshot) -> dict[Cell, str]:
     images = snapshot.images
-    users = _users(images, "image")
-    if any(mapped for _, mapped in images.column("mapped-layers")):
+    if any(images.cells_of("mapped-layers")):
         # Then the order is that of the images, on whichever of their layers.
-        for layer_id in snapshot.layers:
-            users[layer_id] = [
-                "\n".join((f"\timage: {i}", *[f"\t\tname: {n}" for n in images.names_of(i)]))
-                for i in snapshot.images_on(layer_id)
-            ]
+        texts = dict(zip(images.ids, (text for _, text in _users(images, "image")), strict=True))
+        return {
+            layer_id: "".join(texts[image_id] for image_id in snapshot.images_on(layer_id))
+            for layer_id in snapshot.layers
+        }
+    users: dict[Cell, str] = {}
+    for layer_id, text in _users(images, "image"):
+        users[layer_id] = users.get(layer_id, "") + text
     return users
 
 
-def _users(records: Records[Any], kind: str) -> dict[str, list[str]]:
-    """Return what is shown of those on each layer, by its ID: an image or container an entry."""
-    users: dict[str, list[str]] = {}
-    for (record_id, layer), (_, names) in zip(
-        records.column("layer"), records.column("names"), strict=True
-    ):
-        lines = [f"\t{kind}: {record_id}", *[f"\t\tname: {name}" for name in entries(names)]]
-        users.setdefault(str(layer), []).append("\n".join(lines))
-    return users
+def _users(records: Records[Any], kind: str) -> Iterator[tuple[Cell, str]]:
+    """Yield the layer of each image or container, and what is shown of it below that."""
+    cells = zip(records.ids, records.cells_of("layer"), records.cells_of("names"), strict=True)
+    return (
+        (layer_id, f"\n\t{kind}: {record_id}{_each(_USER_NAME, names)}")
+        for record_id, layer_id, names in cells
+    )
+
+
+def _each(lead: str, cell: Cell) -> str:
+    """Return each entry of a list behind this lead."""
+    if isinstance(cell, str):
+        # Each has a separator behind it; replacing those is quicker than taking the list apart.
+        return lead + cell[:-1].replace(SEPARATOR, lead) if cell else ""
+    return "".join(lead + entry for entry in cell)
 
 
 def _layer_tree(snapshot: Snapshot) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfs.core.cli import output, reading_input
+from holdfs.core.cli import output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def set_metadata(store: Store, given: Given, arguments: list[str]) -> int:
 
     text = given.text("metadata")
     if path := given.text("metadata-file"):
+        from holdfs.core.cli import reading_input
+
         text = reading_input.text_of(path)
     if not text:
         raise InvalidValue("give the metadata with -m or -f", words="no new metadata provided")

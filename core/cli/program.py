@@ -13,7 +13,7 @@ import os
 import sys
 
 from holdfs.core.cli import command as commands
-from holdfs.core.cli import failure, output, table, usage
+from holdfs.core.cli import failure, output, table
 from holdfs.core.cli.options import Given, HelpRequested, UsageError, parse
 from holdfs.core.cli.settings import Settings
 
@@ -60,7 +60,7 @@ def run(words: Sequence[str]) -> int:
     """Run one command line, given without the program's name, and return the exit status."""
     given = Given()
     if not words:
-        _say_usage(usage.general(), commands.GLOBAL_OPTIONS)
+        _say_usage(None, commands.GLOBAL_OPTIONS)
         return FAILED
     options = (*commands.GLOBAL_OPTIONS, commands.HELP)
     try:
@@ -68,11 +68,13 @@ def run(words: Sequence[str]) -> int:
     except (UsageError, HelpRequested) as error:
         return _refuse_global(error, options)
     if given.flag("help"):
+        from holdfs.core.cli import usage
+
         output.out(usage.general() + usage.option_list(options))
         return 0
     settings = Settings(given)
     if not rest:
-        _say_usage(usage.general(), options)
+        _say_usage(None, options)
         return FAILED
     word, *rest = rest
     command = table.find(word)
@@ -91,7 +93,7 @@ def _run_command(command: commands.Command, word: str, words: list[str], setting
     given.set_flag("unshare", os.geteuid() != 0)
 
     def say_usage() -> None:
-        _say_usage(usage.command(word, command), options, settings.shown(before))
+        _say_usage((word, command), options, settings.shown(before))
 
     try:
         arguments = parse(words, options, given)
@@ -183,11 +185,11 @@ def _refuse_global(error: UsageError | HelpRequested, options: Sequence[Option])
     if isinstance(error, UsageError):
         said = error.messages[-1]
     if not isinstance(error, UsageError) or error.wants_usage:
-        _say_usage(usage.general(), options)
+        _say_usage(None, options)
     if isinstance(error, UsageError):
         _say_errors(error, commands.PROGRAM)
     output.out(f"{said} while parsing arguments (1)\n")
-    _say_usage(usage.general(), options)
+    _say_usage(None, options)
     return FAILED
 
 
@@ -196,8 +198,16 @@ def _say_errors(error: UsageError, program: str) -> None:
         output.err(f"{message}\nSee '{program} --help'.\n")
 
 
-def _say_usage(head: str, options: Sequence[Option], shown: Given | None = None) -> None:
-    output.out(head)
+def _say_usage(
+    of: tuple[str, commands.Command] | None,
+    options: Sequence[Option],
+    shown: Given | None = None,
+) -> None:
+    """Say how a command is called, None for the program, and what options it takes."""
+    # Here, since whoever calls it right needs none of it.
+    from holdfs.core.cli import usage
+
+    output.out(usage.command(*of) if of else usage.general())
     output.err(usage.option_list(options, shown))
 
 

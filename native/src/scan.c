@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -8,6 +10,11 @@
 #include "scan.h"
 
 enum { MOST_KEYS = 32 };
+
+/* From so many bytes on, two threads share the work. */
+#ifndef HALVES_FROM
+#define HALVES_FROM (1 << 20)
+#endif
 
 struct key {
     const char *name;
@@ -141,37 +148,140 @@ static bool take_record(struct json *s, const struct shape *shape, struct hold_c
 
 size_t hold_scan_room(size_t length)
 {
-    /* Signs become fewer, but for the end of a line of each record: 9 bytes at least. */
+    /* Signs become fewer, but for the end of a line of each record: 9 bytes at least. (Two halves
+     * need no more than the whole.) */
     return length + length / 8 + 16;
+}
+
+/* Records one after the other, from s on. */
+struct run {
+    struct json s;
+    const struct shape *shape;
+    const unsigned char *data; /* what spans count from */
+    uint32_t *spans;
+    size_t room;
+    struct hold_column *columns;
+    bool has_more; /* the text ends behind a comma, with more records in another */
+    long count;    /* or -EINVAL */
+};
+
+static long take_records(struct run *run)
+{
+    struct json *s = &run->s;
+    size_t count = 0;
+
+    for (int i = 0; i < run->shape->count; i++)
+        if (run->shape->keys[i].column >= 0)
+            run->columns[run->shape->keys[i].column].size = 0;
+    do {
+        json_blanks(s);
+        if (run->has_more && s->at == s->end)
+            return (long)count;
+        if (count == run->room)
+            return -EINVAL;
+        run->spans[2 * count] = (uint32_t)(s->at - run->data);
+        if (!take_record(s, run->shape, run->columns))
+            return -EINVAL;
+        run->spans[2 * count++ + 1] = (uint32_t)(s->at - run->data);
+    } while (json_sign(s, ','));
+    if (run->has_more || !json_sign(s, ']'))
+        return -EINVAL;
+    json_blanks(s);
+    return s->at == s->end ? (long)count : -EINVAL;
+}
+
+static void *take_in_thread(void *argument)
+{
+    struct run *run = argument;
+
+    run->count = take_records(run);
+    return NULL;
+}
+
+/* Where a record seems to begin behind the middle; NULL if none does. */
+static const unsigned char *find_half(const struct json *s, const struct key *first)
+{
+    const unsigned char *middle = s->at + (s->end - s->at) / 2;
+    char sign[64];
+    int length = snprintf(sign, sizeof(sign), "},{\"%s\":", first->name);
+    const unsigned char *found;
+
+    if (length < 0 || (size_t)length >= sizeof(sign))
+        return NULL;
+    found = memmem(middle, (size_t)(s->end - middle), sign, (size_t)length);
+    return found ? found + 2 : NULL;
+}
+
+/* All records, the second half by another thread. What looks like the begin of a record may be
+ * anything: but if all before it are whole records, the one who reads all in turn comes there too.
+ * -EINVAL: the whole has to be read in turn. */
+static long take_halves(const struct run *all)
+{
+    struct hold_column others[MOST_KEYS];
+    struct run first = *all, second = *all;
+    const unsigned char *half = find_half(&all->s, &all->shape->keys[0]);
+    size_t text_room;
+    pthread_t thread;
+
+    if (!half)
+        return -EINVAL;
+    first.s.end = second.s.at = half;
+    first.has_more = true;
+    first.room = all->room / 2;
+    second.room = all->room - first.room;
+    second.spans += 2 * first.room;
+    second.columns = others;
+    text_room = hold_scan_room((size_t)(half - all->s.at));
+    for (int i = 0; i < all->shape->count; i++) {
+        int column = all->shape->keys[i].column;
+
+        if (column >= 0)
+            others[column].text = all->columns[column].text + text_room;
+    }
+    if (pthread_create(&thread, NULL, take_in_thread, &second) != 0)
+        return -EINVAL;
+    first.count = take_records(&first);
+    pthread_join(thread, NULL);
+    if (first.count < 0 || second.count < 0)
+        return -EINVAL;
+    memmove(all->spans + 2 * first.count, second.spans, (size_t)second.count * 2 * sizeof(uint32_t));
+    for (int i = 0; i < all->shape->count; i++) {
+        int index = all->shape->keys[i].column;
+        struct hold_column *column = index < 0 ? NULL : &all->columns[index];
+
+        if (!column)
+            continue;
+        memmove(column->text + column->size, others[index].text, others[index].size);
+        column->size += others[index].size;
+    }
+    return first.count + second.count;
 }
 
 long hold_scan_records(const char *data, size_t length, const char *keys, uint32_t *spans,
                        size_t room, struct hold_column *columns)
 {
-    struct json s = {.at = (const unsigned char *)data, .end = (const unsigned char *)data + length};
+    const unsigned char *begin = (const unsigned char *)data;
     struct shape shape;
-    size_t count = 0;
+    struct run run = {.s = {.at = begin, .end = begin + length},
+                      .shape = &shape,
+                      .data = begin,
+                      .spans = spans,
+                      .room = room,
+                      .columns = columns};
+    struct json *s = &run.s;
+    long count;
 
-    if (length > UINT32_MAX || !read_keys(&shape, keys) || !json_sign(&s, '['))
+    if (length > UINT32_MAX || !read_keys(&shape, keys) || !json_sign(s, '['))
         return -EINVAL;
-    for (int i = 0; i < shape.count; i++)
-        if (shape.keys[i].column >= 0)
-            columns[shape.keys[i].column].size = 0;
-    if (!json_sign(&s, ']')) {
-        do {
-            if (count == room)
-                return -EINVAL;
-            json_blanks(&s);
-            spans[2 * count] = (uint32_t)(s.at - (const unsigned char *)data);
-            if (!take_record(&s, &shape, columns))
-                return -EINVAL;
-            spans[2 * count++ + 1] = (uint32_t)(s.at - (const unsigned char *)data);
-        } while (json_sign(&s, ','));
-        if (!json_sign(&s, ']'))
-            return -EINVAL;
+    if (json_sign(s, ']')) {
+        for (int i = 0; i < shape.count; i++)
+            if (shape.keys[i].column >= 0)
+                columns[shape.keys[i].column].size = 0;
+        json_blanks(s);
+        return s->at == s->end ? 0 : -EINVAL;
     }
-    json_blanks(&s);
-    return s.at == s.end ? (long)count : -EINVAL;
+    count = length < HALVES_FROM ? -EINVAL : take_halves(&run);
+    return count < 0 ? take_records(&run) : count;
 }
 
 long hold_scan_members(const char *data, size_t length, uint32_t *spans, size_t room)
@@ -200,6 +310,17 @@ long hold_scan_members(const char *data, size_t length, uint32_t *spans, size_t 
         span[3] = (uint32_t)(s.at - begin);
     } while (json_sign(&s, ','));
     return json_sign(&s, '}') ? (long)count : -EINVAL;
+}
+
+size_t hold_line_at(const char *text, size_t size, size_t number)
+{
+    const char *at = text, *end = text + size;
+
+    while (number-- && at) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        at = at ? at + 1 : NULL;
+    }
+    return at ? (size_t)(at - text) : size;
 }
 
 size_t hold_common(const char *a, size_t a_length, const char *b, size_t b_length, int from_end)

@@ -24,6 +24,8 @@ struct hold_column {
  * In a column stands a text as it is; of a list or a map each text, and of a list of ID maps each
  * number, is followed by 0x1f; of an absent key nothing.
  *
+ * Of a large text the second half is read by a thread of its own.
+ *
  * The count of records; or -EINVAL for what is damaged, has another shape, or can't be told for
  * certain here: a slower reader has to say. Nothing that is taken would be refused by it. */
 long hold_scan_records(const char *data, size_t length, const char *keys, uint32_t *spans,
@@ -36,6 +38,9 @@ size_t hold_scan_room(size_t length);
  * and where the value begin and end; room for 4 * room numbers. The count of members, or -EINVAL
  * for what can't be told for certain here. */
 long hold_scan_members(const char *data, size_t length, uint32_t *spans, size_t room);
+
+/* Where line `number` begins in a text of lines; its size for one that is not there. */
+size_t hold_line_at(const char *text, size_t size, size_t number);
 
 /* How many bytes two texts have in common at their start (from_end 0) or their end (1). */
 size_t hold_common(const char *a, size_t a_length, const char *b, size_t b_length, int from_end);

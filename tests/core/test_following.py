@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfs.core.comparing import SetChanges, compare
@@ -84,6 +84,7 @@ def _changes(old: Records[Image], new: Records[Image]) -> SetChanges:
     )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     other=st.lists(st.sampled_from(IDS), max_size=2, unique=True),
     bursts=st.lists(CHANGES, max_size=4),

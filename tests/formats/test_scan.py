@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfs.core.column import entries
 from holdfs.core.formats.records import Record, decode_sound, json_key
 from holdfs.core.formats.shapes import IMAGES, LAYERS
 from holdfs.core.formats.typed import decode
-from holdfs.core.part import Part, Source, entries, read_columns, read_part, scanned
+from holdfs.core.part import Part, Source, read_columns, read_part, scanned
 from holdfs.core.unsure import check_part, parse
 from tests.conftest import GraphRun
 from tests.formats.real import KINDS, SHAPES, STORES, array, raws
@@ -78,8 +79,8 @@ def test_whatever_is_taken_the_slow_reader_takes(data: st.DataObject) -> None:
     check_part(slow, SHAPES[kind])
     empty_time = [c or "0001-01-01T00:00:00Z" for c in part.columns["created"]]
     assert slow.raws == part.raws
-    assert slow.columns["id"] == part.columns["id"]
-    assert slow.columns["created"] == empty_time
+    assert slow.ids == part.ids
+    assert slow.columns["created"].cells == empty_time
     shape = SHAPES[kind]
     assert [decode(raw, shape) for raw in slow.raws] == [
         decode_sound(raw, shape) for raw in part.raws
@@ -127,6 +128,44 @@ def test_escapes_and_further_columns_are_read() -> None:
 
 def layer(number: int, name: str) -> bytes:
     return b'{"id":"%d","names":["%s"]}' % (number, name.encode())
+
+
+def large(*, flags: bytes = b"{}") -> list[bytes]:
+    """Return records of 2 MiB, the one in the middle with these flags."""
+    records = [
+        b'{"id":"%d","names":["name of %d"],"metadata":"%s"}' % (at, at, b"x" * (at % 777))
+        for at in range(5000)
+    ]
+    records[len(records) // 2] = b'{"id":"middle","flags":%s}' % flags
+    return records
+
+
+def looks_like_records() -> bytes:
+    return b'{"x":[' + b",".join([b'{"id":"none","names":["none"]}'] * 9000) + b"]}"
+
+
+@pytest.mark.parametrize("flags", [b"{}", looks_like_records()], ids=("records", "not records"))
+def test_a_file_read_in_halves_is_read_as_record_by_record(flags: bytes) -> None:
+    expected = large(flags=flags)
+    data = b"[ " + b" ,\n".join(expected) + b" ]\n"
+
+    part = scanned(SOURCE, LAYERS, None, data)
+
+    assert part is not None
+    assert len(data) > 2 << 20
+    assert expected == part.raws
+    one_by_one = [scanned(SOURCE, LAYERS, None, b"[" + raw + b"]") for raw in expected]
+    for key, found in part.columns.items():
+        assert list(found) == [one.columns[key][0] for one in one_by_one if one is not None]
+
+
+@pytest.mark.parametrize("at", [10, 4990])
+@pytest.mark.parametrize("bad", [b'{"id":1}', b'{"names":[]}', b"", b'{"id":"a"}]'])
+def test_what_is_wrong_in_either_half_is_left_to_the_slow_reader(at: int, bad: bytes) -> None:
+    records = large()
+    records[at] = bad
+
+    assert scanned(SOURCE, LAYERS, None, b"[" + b",".join(records) + b"]") is None
 
 
 @given(

@@ -2,8 +2,8 @@
 python -m tests.fuzz [SECONDS] [TARGET …]
 
 Feeds the readers of foreign bytes with what nobody would write, under clang's sanitizers, each for
-so many seconds (60 if not said), and once more the unpacker under the one that finds data races.
-What breaks one stays in `.fuzz/`, with the report.
+so many seconds (60 if not said), and once more, under the one that finds data races, what has
+threads. What breaks one stays in `.fuzz/`, with the report.
 """
 
 import gzip
@@ -31,6 +31,7 @@ _TAR_SOURCES: Final = (
     _SOURCES / "remove.c",
     _SOURCES / "below.c",
 )
+_SCAN_SOURCES: Final = (_SOURCES / "scan.c", _SOURCES / "json.c")
 _TAR_LIBRARIES: Final = ("-lisal", "-lcrypto", "-lzstd", "-llzma", "-lbz2", "-lz")
 _MEMORY: Final = "address,undefined"
 _RACES: Final = "thread"
@@ -43,10 +44,12 @@ class Target(NamedTuple):
     sanitizers: str
     sources: tuple[Path, ...]
     libraries: tuple[str, ...] = ()
+    defined: tuple[str, ...] = ()
 
 
 TARGETS: Final = (
-    Target("scan", _MEMORY, (_SOURCES / "scan.c", _SOURCES / "json.c")),
+    Target("scan", _MEMORY, _SCAN_SOURCES),
+    Target("scan-halves", _RACES, _SCAN_SOURCES, defined=("-DHALVES_FROM=64",)),
     Target("untar", _MEMORY, _TAR_SOURCES, _TAR_LIBRARIES),
     Target("split", _MEMORY, _TAR_SOURCES, _TAR_LIBRARIES),
     Target("untar-threads", _RACES, _TAR_SOURCES, _TAR_LIBRARIES),
@@ -57,7 +60,7 @@ def _built(target: Target) -> Path:
     program = _WORK / target.name
     harness = _HERE / f"{target.name.partition('-')[0]}.c"
     command = [
-        *("clang", "-std=gnu11", "-g", "-O1", f"-I{_SOURCES}"),
+        *("clang", "-std=gnu11", "-g", "-O1", f"-I{_SOURCES}", *target.defined),
         f"-fsanitize=fuzzer,{target.sanitizers}",
         "-fno-sanitize-recover=undefined",
         *map(str, (harness, *target.sources)),
@@ -69,7 +72,7 @@ def _built(target: Target) -> Path:
 
 def _seeds(target: Target) -> Iterator[bytes]:
     """Yield what to begin with: what tests have of each kind, good and bad."""
-    if target.name == "scan":
+    if target.name.startswith("scan"):
         for path in sorted((_TOP / "tests" / "data").rglob("*.json")):
             yield path.read_bytes()
         return
