@@ -231,6 +231,8 @@ class Operations(pyfuse3.Operations):
                 return file_info(fh, direct_io=False, keep_cache=keep)
             # A layer's diff is large, and read in small pieces too: the kernel then reads ahead.
             is_lasting = isinstance(reader, DiffReader) and reader.is_lasting
+            if is_lasting:
+                await self._session.expect_long_reads()
             return file_info(self._session.files.add(reader), direct_io=not is_lasting)
         return await self._open_for_writing(ino, flags)
 
@@ -274,12 +276,7 @@ class Operations(pyfuse3.Operations):
         self, fh: int, off: int, size: int
     ) -> bytes | memoryview:
         view = await self._session.view()
-        opened = self._session.files.get(fh)
-        if opened.slow_read:
-            return await trio.to_thread.run_sync(
-                opened.read, view, off, size, limiter=self._session.threads_of(opened.node)
-            )
-        return opened.read(view, off, size)
+        return await self._session.read(self._session.files.get(fh), view, off, size)
 
     @answered("write", changes=True)
     async def write(self, fh: int, off: int, buf: bytes) -> int:
@@ -343,6 +340,8 @@ class Operations(pyfuse3.Operations):
         opened = self._session.files.get(fh)
         if is_writer(opened):
             await self._store(opened, opened.at_release())
+        elif isinstance(opened, DiffReader) and opened.reads_ahead:
+            await self._session.of_node(opened.node, opened.stop)
 
     @answered("poll")
     async def poll(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: How long, and how many at most, are kept that nobody has open. Each holds a few descriptors.
 KEPT_S: Final = 10.0
 KEPT: Final = 4
+#: So many handles are read ahead for at a time: some MiB and two threads each.
+_AHEAD: Final = 2
 
 
 @contextmanager
@@ -90,6 +92,7 @@ class Diffs:
     """
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self.places_ahead = threading.Semaphore(_AHEAD)
         self._store = store
         self._clock = clock
         self._mutex = threading.Lock()  # taken last, and never while waiting
