@@ -229,11 +229,13 @@ class Operations(pyfuse3.Operations):
                 keep = reader.is_fixed and not self._session.is_strict
                 fh = self._session.files.add(reader)
                 return file_info(fh, direct_io=False, keep_cache=keep)
+            fh = self._session.files.add(reader)
+            if not isinstance(reader, DiffReader) or not reader.is_lasting:
+                return file_info(fh)
             # A layer's diff is large, and read in small pieces too: the kernel then reads ahead.
-            is_lasting = isinstance(reader, DiffReader) and reader.is_lasting
-            if is_lasting:
-                await self._session.expect_long_reads()
-            return file_info(self._session.files.add(reader), direct_io=not is_lasting)
+            await self._session.expect_long_reads()
+            keep = reader.is_known and not self._session.is_strict
+            return file_info(fh, direct_io=False, keep_cache=keep)
         return await self._open_for_writing(ino, flags)
 
     @answered("open", changes=True)

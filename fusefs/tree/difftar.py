@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class LayerTar(File):
     """A layer's diff, to be read."""
 
-    __slots__ = ("layer_id",)
+    __slots__ = ("_kept_digest", "layer_id")
 
     slow: ClassVar[bool] = True
     slow_open: ClassVar[bool] = True
@@ -35,6 +35,8 @@ class LayerTar(File):
     def __init__(self, parent: Directory, name: str, layer_id: str) -> None:
         super().__init__(parent, name)
         self.layer_id = layer_id
+        #: Of the diff that the kernel may have pages of; "" if that is not known.
+        self._kept_digest = ""
 
     def attributes(self, view: View) -> Stat:
         layer_id = self.layer_id
@@ -54,7 +56,10 @@ class LayerTar(File):
         stamp = _stamp(view, layer_id)
         diff = view.tree.diffs.open(layer_id, stamp, is_settled=is_settled)
         is_lasting = diff.segments.size == _recorded_size(view, layer)
-        return DiffReader(self, diff, view, layer if is_lasting else None)
+        digest = layer.diff_digest if is_lasting else ""
+        is_known = bool(digest) and digest == self._kept_digest
+        self._kept_digest = digest
+        return DiffReader(self, diff, view, layer if is_lasting else None, is_known=is_known)
 
 
 class DiffTarFile(LayerTar):
@@ -95,11 +100,15 @@ class DiffReader:
 
     Args:
         layer: Its record, where that says what the diff is: the kernel may then keep what is read.
+        is_known: What the kernel has of the file by now is of the same diff.
     """
 
     slow_read = True
 
-    def __init__(self, node: File, diff: OpenDiff, view: View, layer: Layer | None) -> None:
+    def __init__(
+        self, node: File, diff: OpenDiff, view: View, layer: Layer | None, *, is_known: bool
+    ) -> None:
+        self.is_known = is_known
         self.node = node
         self._diff = diff
         self._tree = view.tree

@@ -190,6 +190,23 @@ def test_what_the_kernel_does_not_keep_is_read_ahead_too(shop: Shop, loose: Path
         assert whole == b"".join(read)
 
 
+def test_the_kernel_keeps_what_it_has_read_until_the_layer_is_another(
+    shop: Shop, long: Path
+) -> None:
+    def read_by_daemon() -> int:
+        with open(f"/proc/{shop.daemon.pid}/io", encoding="ascii") as f:
+            return int(f.readline().removeprefix("rchar: "))
+
+    assert LONG == long.read_bytes()
+    before = read_by_daemon()
+    assert LONG == long.read_bytes()
+    assert read_by_daemon() - before < len(LONG) // 2
+
+    long.write_bytes(LARGE)
+
+    assert LARGE == long.read_bytes()
+
+
 def test_closing_half_way_leaves_no_thread_and_no_file_open(shop: Shop, long: Path) -> None:
     before = threads(shop)
     directory = str(diff_dir(shop))
