@@ -181,14 +181,14 @@ def widen_read_ahead(point: str) -> None:
     It has 128 KiB at first, and what it says at the mount can only be made less. Of no effect on
     files that are open already, but for the one whose open(2) is being answered.
     """
-    found = mount_at(point)
-    if found is None or found.fs_type != FUSE_TYPE:
-        return
     try:
+        found = mount_at(point)
+        if found is None or found.fs_type != FUSE_TYPE:
+            return
         with open(f"/sys/class/bdi/{found.device}/read_ahead_kb", "w", encoding="ascii") as f:
             f.write(_READ_AHEAD_KIB)
     except OSError:
-        pass  # not root, or /sys is read-only or not there: reading is slower then
+        pass  # not root, /sys is read-only or not there, no descriptors: reading is slower then
 
 
 def unmount_dead(point: str) -> None:

@@ -229,9 +229,13 @@ class Operations(pyfuse3.Operations):
                 keep = reader.is_fixed and not self._session.is_strict
                 fh = self._session.files.add(reader)
                 return file_info(fh, direct_io=False, keep_cache=keep)
+            fh = self._session.files.add(reader)
+            if not isinstance(reader, DiffReader) or not reader.is_lasting:
+                return file_info(fh)
             # A layer's diff is large, and read in small pieces too: the kernel then reads ahead.
-            is_lasting = isinstance(reader, DiffReader) and reader.is_lasting
-            return file_info(self._session.files.add(reader), direct_io=not is_lasting)
+            await self._session.expect_long_reads()
+            keep = reader.is_known and not self._session.is_strict
+            return file_info(fh, direct_io=False, keep_cache=keep)
         return await self._open_for_writing(ino, flags)
 
     @answered("open", changes=True)
@@ -275,12 +279,7 @@ class Operations(pyfuse3.Operations):
         self, fh: int, off: int, size: int
     ) -> bytes | memoryview:
         view = self._session.view()
-        opened = self._session.files.get(fh)
-        if opened.slow_read:
-            return await trio.to_thread.run_sync(
-                opened.read, view, off, size, limiter=self._session.threads_of(opened.node)
-            )
-        return opened.read(view, off, size)
+        return await self._session.read(self._session.files.get(fh), view, off, size)
 
     @answered("write", changes=True)
     async def write(self, fh: int, off: int, buf: bytes) -> int:
@@ -352,6 +351,8 @@ class Operations(pyfuse3.Operations):
         opened = self._session.files.get(fh)
         if is_writer(opened):
             await self._store(opened, opened.at_release())
+        elif isinstance(opened, DiffReader) and opened.reads_ahead:
+            await self._session.of_node(opened.node, opened.stop)
 
     @answered("poll")
     async def poll(

@@ -23,9 +23,11 @@ from holdfs.fusefs.deadlines import Deadlines
 from holdfs.fusefs.errnos import errno_of, is_foreseen, is_refusal, reason_of
 from holdfs.fusefs.handles import Handles, OpenDirectory
 from holdfs.fusefs.inodes import Inodes
+from holdfs.fusefs.mountpoint import widen_read_ahead
 from holdfs.fusefs.replies import Kept, Listings
 from holdfs.fusefs.settings import Settings
 from holdfs.fusefs.tree.content import ContentDir
+from holdfs.fusefs.tree.difftar import DiffReader
 from holdfs.fusefs.tree.handles import Reader, Writer
 from holdfs.fusefs.tree.node import (
     READ_ONLY_MODE,
@@ -90,6 +92,7 @@ class Session:
         self._telling: trio.Event | None = None
         self._short_changes = 0
         self._until_changed = trio.lowlevel.ParkingLot()
+        self._is_wide = False
 
     # -- refusals --------------------------------------------------------------------------
 
@@ -273,6 +276,12 @@ class Session:
         """Return what a function gives that reads the disk, in a thread."""
         return await trio.to_thread.run_sync(read, *args, limiter=self.disk_threads)
 
+    async def expect_long_reads(self) -> None:
+        """Prepare for much to be read from a file that is being opened."""
+        if not self._is_wide:
+            self._is_wide = True
+            await self.on_disk(widen_read_ahead, self.tree.settings.mount_point)
+
     async def of_node(self, node: Node, read: Callable[..., T], *args: object) -> T:
         """Return what a function gives that reads the disk for this node, in a thread."""
         result = await trio.to_thread.run_sync(read, *args, limiter=self.threads_of(node))
@@ -281,6 +290,17 @@ class Session:
             self._trees_opened = self.tree.open_trees.opened
             self.deadlines.changed()
         return result
+
+    async def read(self, opened: Reader, view: View, off: int, size: int) -> bytes | memoryview:
+        """Return what a handle reads, in a thread if it may have to wait for the disk."""
+        if isinstance(opened, DiffReader):
+            piece = opened.expect(off, size)
+            if piece is not None and piece.done():
+                return opened.read(view, off, size, piece)
+            return await self.of_node(opened.node, opened.read, view, off, size, piece)
+        if opened.slow_read:
+            return await self.of_node(opened.node, opened.read, view, off, size)
+        return opened.read(view, off, size)
 
     async def find(self, directory: Directory, view: View, name: str) -> Node | None:
         """Return the entry of this name, None if there is none."""

@@ -11,7 +11,6 @@ import errno
 import os
 
 from holdfs.native._tar import ffi, lib
-from holdfs.native.blocks import Blocks
 from holdfs.native.untar import Compression
 
 TYPE_CHECKING = False
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-#: The most that the kernel asks for at once, and how many such are read at the same time.
-_BLOCK = 1 << 20
-_BLOCKS = 8
+    from holdfs.native.blocks import Blocks
 
 
 class TarOutError(OSError):
@@ -98,7 +95,6 @@ class Segments:
 
     def __init__(self, pointer: Any) -> None:
         self._pointer = pointer
-        self._blocks = Blocks(_BLOCK, _BLOCKS)
         #: Of the whole tar.
         self.size: int = lib.hold_segments_size(pointer)
 
@@ -119,15 +115,18 @@ class Segments:
         check(failed, result)
         return cls(made[0])
 
-    def read(self, offset: int, length: int) -> memoryview:
+    def read(self, offset: int, length: int, blocks: Blocks) -> memoryview:
         """
         Return `length` bytes from `offset` on, fewer only at the end.
+
+        Args:
+            blocks: To read into; who lets go of the last view of what is returned gives it back.
 
         Raises:
             OSError: EBADMSG when a file is not what it was; ENOENT when it is gone.
         """
         length = max(0, min(length, self.size - offset))
-        block = self._blocks.take(length)
+        block = blocks.take(length)
         read: int = lib.hold_segments_read(self._pointer, offset, block, length)
         if read < 0:
             raise TarOutError(-read, os.strerror(-read))

@@ -10,6 +10,7 @@ through its `rootfs` is looked at anew by each open. Safe to use from several th
 
 import errno
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,11 +22,17 @@ from holdfs.core.store import Store
 from holdfs.drivers.base import DriverError
 
 if TYPE_CHECKING:
+    from holdfs.native.blocks import Blocks
     from holdfs.native.tarout import Segments
 
 #: How long, and how many at most, are kept that nobody has open. Each holds a few descriptors.
 KEPT_S: Final = 10.0
 KEPT: Final = 4
+#: The most that the kernel asks for at once, and how many such stay for the next readers.
+_BLOCK: Final = 1 << 20
+_BLOCKS: Final = 8
+#: So many handles are read ahead for at a time: some MiB and two threads each.
+_AHEAD: Final = 2
 
 
 @contextmanager
@@ -47,12 +54,14 @@ class OpenDiff:
 
     Attributes:
         stamp: The layer's record when it was made: another one makes it old.
+        blocks: Which all that are open read into, and have together.
         users: Handles that read from it.
     """
 
     layer_id: str
     stamp: bytes
     segments: "Segments"
+    blocks: "Blocks"
     users: int = 1
 
     def read(self, off: int, size: int) -> memoryview:
@@ -63,7 +72,7 @@ class OpenDiff:
             StoreDamaged: A file of the layer is not what it was, or is gone.
         """
         try:
-            return self.segments.read(off, size)
+            return self.segments.read(off, size, self.blocks)
         except OSError as error:
             if error.errno not in (errno.EBADMSG, errno.ENOENT):
                 raise
@@ -90,9 +99,12 @@ class Diffs:
     """
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self.places_ahead = threading.Semaphore(_AHEAD)
         self._store = store
         self._clock = clock
         self._mutex = threading.Lock()  # taken last, and never while waiting
+        #: Of those that are open: freed with the last.
+        self._blocks: Callable[[], Blocks | None] = lambda: None
         self._slots: dict[str, _Slot] = {}
         self._shared: dict[str, OpenDiff] = {}
         #: Those of `_shared` that nobody has open, oldest first, and until when they are kept.
@@ -183,7 +195,14 @@ class Diffs:
         with damage_of(layer_id):
             segments = self._store.open_diff(layer_id)
         slot.size = (stamp, segments.size)
-        return OpenDiff(layer_id, stamp, segments)
+        from holdfs.native.blocks import Blocks  # with the engine, which is loaded by now
+
+        with self._mutex:
+            blocks = self._blocks()
+            if blocks is None:
+                blocks = Blocks(_BLOCK, _BLOCKS)
+                self._blocks = weakref.ref(blocks)
+        return OpenDiff(layer_id, stamp, segments, blocks)
 
     def _take_out(self, layer_id: str) -> OpenDiff | None:
         """Stop sharing it; return it if nobody has it open, to be freed. With the mutex held."""

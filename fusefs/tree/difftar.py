@@ -9,13 +9,14 @@ import errno
 import os
 from typing import TYPE_CHECKING, ClassVar
 
-from holdfs.core.errors import InvalidValue
+from holdfs.core.errors import InvalidValue, StoreDamaged
 from holdfs.core.formats.records import Layer
+from holdfs.fusefs.tree.ahead import Ahead, Piece
 from holdfs.fusefs.tree.attributes import DiffTar
 from holdfs.fusefs.tree.diffs import OpenDiff
 from holdfs.fusefs.tree.diffwriter import DiffWriter, apply, check_fillable
 from holdfs.fusefs.tree.handles import Reader, Writer
-from holdfs.fusefs.tree.node import READ_ONLY_MODE, WRITABLE_MODE, Directory, File, Stat, Step
+from holdfs.fusefs.tree.node import READ_ONLY_MODE, WRITABLE_MODE, Directory, File, Stat, Step, gone
 from holdfs.fusefs.tree.view import View
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class LayerTar(File):
     """A layer's diff, to be read."""
 
-    __slots__ = ("layer_id",)
+    __slots__ = ("_kept_digest", "layer_id")
 
     slow: ClassVar[bool] = True
     slow_open: ClassVar[bool] = True
@@ -34,6 +35,8 @@ class LayerTar(File):
     def __init__(self, parent: Directory, name: str, layer_id: str) -> None:
         super().__init__(parent, name)
         self.layer_id = layer_id
+        #: Of the diff that the kernel may have pages of; "" if that is not known.
+        self._kept_digest = ""
 
     def attributes(self, view: View) -> Stat:
         layer_id = self.layer_id
@@ -53,9 +56,10 @@ class LayerTar(File):
         stamp = _stamp(view, layer_id)
         diff = view.tree.diffs.open(layer_id, stamp, is_settled=is_settled)
         is_lasting = diff.segments.size == _recorded_size(view, layer)
-        if is_lasting:
-            view.tree.expect_long_reads()
-        return DiffReader(self, diff, view, layer if is_lasting else None)
+        digest = layer.diff_digest if is_lasting else ""
+        is_known = bool(digest) and digest == self._kept_digest
+        self._kept_digest = digest
+        return DiffReader(self, diff, view, layer if is_lasting else None, is_known=is_known)
 
 
 class DiffTarFile(LayerTar):
@@ -96,31 +100,57 @@ class DiffReader:
 
     Args:
         layer: Its record, where that says what the diff is: the kernel may then keep what is read.
+        is_known: What the kernel has of the file by now is of the same diff.
     """
 
     slow_read = True
 
-    def __init__(self, node: File, diff: OpenDiff, view: View, layer: Layer | None) -> None:
+    def __init__(
+        self, node: File, diff: OpenDiff, view: View, layer: Layer | None, *, is_known: bool
+    ) -> None:
+        self.is_known = is_known
         self.node = node
         self._diff = diff
-        self._diffs = view.tree.diffs
+        self._tree = view.tree
         self._layer = layer
+        self._ahead = Ahead(diff.read, diff.segments.size, view.tree.diffs.places_ahead)
 
     @property
     def is_lasting(self) -> bool:
         """Whether what is read, and the size, stay as they are until the kernel hears of it."""
         return self._layer is not None
 
-    def read(self, view: View, off: int, size: int) -> memoryview:
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether threads of its own are to be ended by `stop`."""
+        return self._ahead.has_threads
+
+    def expect(self, off: int, size: int) -> Piece | None:
+        """Return what was read ahead, or still is, if it is what this request asks for."""
+        return self._ahead.expect(off, size)
+
+    def read(
+        self, view: View, off: int, size: int, piece: Piece | None = None
+    ) -> bytes | memoryview:
+        """Return what is asked for; reads no disk with a piece that is done."""
         if self._layer is not None:
             # What the kernel keeps is for all handles: none may bring in what is old.
             now = view.snapshot.layers.get(self._layer.id)
             if now is not None and now.diff_digest != self._layer.diff_digest:
                 raise OSError(errno.ESTALE, "the layer was filled anew while its diff was read")
-        return self._diff.read(off, size)
+        try:
+            return self._diff.read(off, size) if piece is None else piece.result()[:size]
+        except StoreDamaged:
+            if self._tree.view.snapshot.layers.get(self._diff.layer_id) is None:
+                raise gone(self.node.path) from None
+            raise
+
+    def stop(self) -> None:
+        """Read no further ahead; waits for what is being read, so it is for a thread."""
+        self._ahead.stop()
 
     def close(self) -> None:
-        self._diffs.close(self._diff)
+        self._tree.diffs.close(self._diff)
 
 
 def _recorded_size(view: View, layer: Layer) -> int | None:

@@ -29,7 +29,6 @@ from typing import Protocol
 from holdfs.core.store import Store
 from holdfs.core.usage import Usages
 from holdfs.fusefs.events import EventLog
-from holdfs.fusefs.mountpoint import widen_read_ahead
 from holdfs.fusefs.opentrees import OpenTrees
 from holdfs.fusefs.scratch import ScratchFiles
 from holdfs.fusefs.settings import Settings
@@ -84,7 +83,6 @@ class Tree:
         self.usages = Usages(store)
         self._loading = threading.Lock()
         self._untold: deque[News] = deque()
-        self._is_wide = False
         snapshot = store.snapshot()
         self.events = EventLog(snapshot)
         self.view = View.first(self, snapshot)
@@ -119,12 +117,6 @@ class Tree:
             self.diffs.forget(object_id)
         self.usages.forget(news.touched)
         self.open_trees.forget(news.touched)
-
-    def expect_long_reads(self) -> None:
-        """Prepare for much to be read from a file that is being opened."""
-        if not self._is_wide:
-            self._is_wide = True
-            widen_read_ahead(self.settings.mount_point)
 
     def check_writable(self) -> None:
         """Raise EROFS if nothing can be changed through this mount."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfs.native.blocks import Blocks
 from holdfs.native.untar import Compression
 from tests.conftest import DriverRoots
 from tests.differential.live import Live
@@ -51,7 +52,8 @@ def our_diff(live: Live, ref: str, from_: str = "") -> bytes:
 def our_segments(live: Live, ref: str) -> bytes:
     """Return what is read of the layer's diff in pieces of an odd size."""
     with live.store.open_diff(ref) as segments:
-        return b"".join(segments.read(at, 70_001) for at in range(0, segments.size, 70_001))
+        size, blocks = 70_001, Blocks(70_001, 1)
+        return b"".join(segments.read(at, size, blocks) for at in range(0, segments.size, size))
 
 
 @pytest.mark.timeout(240)

@@ -6,6 +6,7 @@ import random
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,117 @@ def test_small_reads_are_read_ahead(shop: Shop, loose: Path) -> None:
         os.close(fd)
 
     assert data == b"".join(pieces)
+
+
+# -- reading ahead -------------------------------------------------------------------------------
+
+
+LONG = tar_of(*((f"etc/{i}", random.Random(i).randbytes(i * 997)) for i in range(220)))
+MIB = 1 << 20
+
+
+@pytest.fixture
+def long(shop: Shop, loose: Path) -> Path:
+    """`diff.tar` of a layer with LONG in it."""
+    shop.scene.store.apply_diff("loose", fd_of(LONG))
+    shop.catch_up()
+    return loose / "diff.tar"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def threads(shop: Shop) -> int:
+    """How many threads the daemon has, without those that trio keeps for a while."""
+    names = [path.read_text() for path in Path(f"/proc/{shop.daemon.pid}/task").glob("*/comm")]
+    return names.count("holdfs\n")
+
+
+def test_handles_read_from_front_to_back_at_once_and_elsewhere_between(
+    shop: Shop, long: Path
+) -> None:
+    chance = random.Random(6)
+    with opened(long) as first, opened(long) as second, opened(long) as third:
+        for off in range(0, len(LONG), MIB):
+            for fd, back in ((first, 0), (second, 3 * MIB), (third, 9 * MIB)):
+                if off >= back:
+                    at = off - back
+                    assert LONG[at : at + MIB] == os.pread(fd, MIB, at)
+            at = chance.randrange(len(LONG))
+            assert LONG[at : at + 5000] == os.pread(first, 5000, at)
+
+
+def test_what_the_kernel_does_not_keep_is_read_ahead_too(shop: Shop, loose: Path) -> None:
+    (loose / "rootfs" / "large").write_bytes(random.Random(7).randbytes(9 * MIB))
+    whole = go_diff(shop, shop.scene.loose)
+
+    with opened(loose / "diff.tar") as fd:
+        read = iter(lambda: os.read(fd, 128 << 10), b"")
+        assert whole == b"".join(read)
+
+
+def test_the_kernel_keeps_what_it_has_read_until_the_layer_is_another(
+    shop: Shop, long: Path
+) -> None:
+    def read_by_daemon() -> int:
+        with open(f"/proc/{shop.daemon.pid}/io", encoding="ascii") as f:
+            return int(f.readline().removeprefix("rchar: "))
+
+    assert LONG == long.read_bytes()
+    before = read_by_daemon()
+    assert LONG == long.read_bytes()
+    assert read_by_daemon() - before < len(LONG) // 2
+
+    long.write_bytes(LARGE)
+
+    assert LARGE == long.read_bytes()
+
+
+def test_closing_half_way_leaves_no_thread_and_no_file_open(shop: Shop, long: Path) -> None:
+    before = threads(shop)
+    directory = str(diff_dir(shop))
+    with opened(long) as fd:
+        for off in range(0, 12 * MIB, MIB):
+            assert LONG[off : off + MIB] == os.pread(fd, MIB, off)
+        assert before < threads(shop)
+
+    eventually(lambda: before == threads(shop))
+    shop.scene.store.set_metadata("layers", "loose", "changed")
+    shop.catch_up()
+    eventually(lambda: not [path for path in shop.daemon.fds() if path.startswith(directory)])
+
+
+def test_reading_ends_where_a_file_is_not_what_it_was(shop: Shop, long: Path) -> None:
+    position = LONG.index(random.Random(200).randbytes(5000))
+    (diff_dir(shop) / "etc" / "200").write_bytes(b"short")
+
+    got = bytearray()
+    with opened(long) as fd, pytest.raises(OSError) as caught:
+        while data := os.read(fd, 128 << 10):
+            got += data
+
+    assert errno.EIO == caught.value.errno
+    assert position - 2 * MIB < len(got) <= position
+    assert LONG[: len(got)] == got
+    assert any("is not what it was" in line for line in shop.errors())
+
+
+def test_a_layer_can_be_deleted_while_its_diff_is_read(shop: Shop, long: Path) -> None:
+    with opened(long) as fd:
+        for off in range(0, 12 * MIB, MIB):
+            assert LONG[off : off + MIB] == os.pread(fd, MIB, off)
+        long.parent.rmdir()
+
+    assert shop.scene.loose not in shop.go_ids("layers")
+
+
+# -- what goes wrong -----------------------------------------------------------------------------
 
 
 def test_a_layer_can_be_deleted_while_its_diff_is_open(shop: Shop, loose: Path) -> None:

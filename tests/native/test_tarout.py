@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfs.native.blocks import Blocks
 from holdfs.native.tarout import Segments, TarOutError, tar_from_split
 from holdfs.native.untar import Compression
 from tests.native.tarbytes import END, member
@@ -27,6 +28,8 @@ SAMPLE = (
     + member("d1/after")
     + END
 )
+
+BLOCKS = Blocks(1 << 20, 4)
 
 
 @pytest.fixture
@@ -162,7 +165,7 @@ def test_any_part_of_the_tar_can_be_read(made: Made, tmp_path: Path) -> None:
         for _ in range(2000):
             offset = chance.randrange(tar.size + 100)
             length = chance.choice((1, 512, 4096, 131_072, 1 << 20))
-            assert SAMPLE[offset : offset + length] == tar.read(offset, length)
+            assert SAMPLE[offset : offset + length] == tar.read(offset, length, BLOCKS)
 
 
 def test_several_threads_read_at_once(made: Made, tmp_path: Path) -> None:
@@ -172,7 +175,7 @@ def test_several_threads_read_at_once(made: Made, tmp_path: Path) -> None:
         chance = random.Random(seed)
         for _ in range(300):
             offset = chance.randrange(len(SAMPLE))
-            if SAMPLE[offset : offset + 70_000] != tar.read(offset, 70_000):
+            if SAMPLE[offset : offset + 70_000] != tar.read(offset, 70_000, BLOCKS):
                 wrong.append(offset)
 
     with listed(made, tmp_path) as tar:
@@ -187,9 +190,9 @@ def test_several_threads_read_at_once(made: Made, tmp_path: Path) -> None:
 
 def test_what_was_read_stays_as_it_is_while_somebody_has_it(made: Made, tmp_path: Path) -> None:
     with listed(made, tmp_path) as tar:
-        first = tar.read(0, 5000)[1000:2000]
+        first = tar.read(0, 5000, BLOCKS)[1000:2000]
         for offset in range(0, 50_000, 5000):
-            tar.read(offset, 5000)
+            tar.read(offset, 5000, BLOCKS)
 
     assert SAMPLE[1000:2000] == first
 
@@ -199,15 +202,15 @@ def test_reading_needs_no_more_memory_than_what_is_held_at_once(made: Made, tmp_
         return ctypes.addressof(ctypes.c_char.from_buffer(data))
 
     with listed(made, tmp_path) as tar:
-        held = tar.read(0, 5000)
-        places = {address(tar.read(offset, 5000)) for offset in range(0, 50_000, 5000)}
+        held = tar.read(0, 5000, BLOCKS)
+        places = {address(tar.read(offset, 5000, BLOCKS)) for offset in range(0, 50_000, 5000)}
 
     assert 1 == len(places - {address(held)})
 
 
 def test_more_is_read_in_one_go_than_is_kept_for_the_next(made: Made, tmp_path: Path) -> None:
     with listed(made, tmp_path) as tar:
-        assert SAMPLE[5:] == tar.read(5, 1 << 30)
+        assert SAMPLE[5:] == tar.read(5, 1 << 30, BLOCKS)
 
 
 def test_reading_tells_of_a_changed_file(made: Made, tmp_path: Path) -> None:
@@ -215,7 +218,7 @@ def test_reading_tells_of_a_changed_file(made: Made, tmp_path: Path) -> None:
         path = made.directory / "d1/f10"
         path.write_bytes(bytes(len(path.read_bytes())))
         with pytest.raises(TarOutError) as caught:
-            tar.read(0, tar.size)
+            tar.read(0, tar.size, BLOCKS)
 
     assert errno.EBADMSG == caught.value.errno
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from holdfs.native.blocks import Blocks
 from holdfs.native.treediff import Changes, DiffOf, changes, segments_from_diff, tar_from_diff
 from tests.conftest import GraphRun
 from tests.native.changing import build, change
@@ -94,7 +95,8 @@ def test_the_segments_are_the_same_tar(layers: Layers, tmp_path: Path) -> None:
     spill_fd = os.open(tmp_path / "spill", os.O_RDWR | os.O_CREAT, 0o600)
     with diff_of(layers) as diff, segments_from_diff(diff, spill_fd) as segments:
         os.close(spill_fd)
-        ours = b"".join(segments.read(at, 4099) for at in range(0, segments.size, 4099))
+        blocks = Blocks(4099, 1)
+        ours = b"".join(segments.read(at, 4099, blocks) for at in range(0, segments.size, 4099))
 
     assert layers.tar == ours
 
