@@ -176,7 +176,7 @@ def test_a_list_of_the_tar_keeps_no_file_open(tmp_path: Path) -> None:
             kept = len(os.listdir("/proc/self/fd")) - before
 
             assert 2 == kept, "the directory's and the spill file's"
-            assert b"content" == segments.read(512, 7, Blocks(7, 1))
+            assert b"content" == bytes(segments.read(512, 7, Blocks(7, 1)))
 
 
 def test_more_than_memory_has_room_for_comes_in_order_too(tmp_path: Path) -> None:
