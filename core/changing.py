@@ -1,8 +1,11 @@
-"""What changes one record and needs no driver: names and metadata."""
+"""
+What changes one record and needs no driver: names and metadata.
+
+What that takes is loaded by each of them: commands that only look open such a store too.
+"""
 
 from __future__ import annotations
 
-from holdfs.core import naming
 from holdfs.core.errors import StoreReadOnly
 from holdfs.core.looking import Looking
 
@@ -39,24 +42,32 @@ class Changing(Looking):
 
     def set_names(self, kind: Kind, ref: str, wanted: Sequence[str]) -> tuple[str, ...]:
         """Give the object exactly these names, taken from whoever has them; return them."""
+        from holdfs.core import naming
+
         return self._change(
             kind, ref, lambda edit, record_id: naming.set_names(edit, record_id, wanted)
         )
 
     def add_names(self, kind: Kind, ref: str, added: Sequence[str]) -> tuple[str, ...]:
         """Give the object these names before its own; return all of them."""
+        from holdfs.core import naming
+
         return self._change(
             kind, ref, lambda edit, record_id: naming.add_names(edit, record_id, added)
         )
 
     def append_names(self, kind: Kind, ref: str, added: Sequence[str]) -> tuple[str, ...]:
         """Give the object these names after its own; return all of them."""
+        from holdfs.core import naming
+
         return self._change(
             kind, ref, lambda edit, record_id: naming.append_names(edit, record_id, added)
         )
 
     def remove_names(self, kind: Kind, ref: str, dropped: Sequence[str]) -> tuple[str, ...]:
         """Take these names from the object, which need not have them; return what is left."""
+        from holdfs.core import naming
+
         return self._change(
             kind, ref, lambda edit, record_id: naming.remove_names(edit, record_id, dropped)
         )
@@ -72,12 +83,16 @@ class Changing(Looking):
             NotKnown: Nobody has the name `old`.
             DuplicateName: Somebody has `new`, and `replace` is False.
         """
+        from holdfs.core import naming
+
         with self.set_of(kind).edit() as edit:
             return naming.rename(edit, SINGULAR[kind], old, new, replace=replace)
 
     def set_metadata(self, kind: Kind, ref: str, text: str) -> None:
         """Replace the object's metadata."""
-        naming.check_text(text)
+        from holdfs.core.naming import check_text
+
+        check_text(text)
 
         def change(edit: Edit[Any], record_id: str) -> None:
             cells = edit.records.cells(record_id, "metadata")

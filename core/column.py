@@ -75,8 +75,10 @@ class Column:
 
     def __getitem__(self, at: int) -> Cell:
         text = self._text
+        if text is None:
+            return self._cells[at]
         self._asked += 1
-        if text is None or self._asked > _FEW:
+        if self._asked > _FEW:
             return self.cells[at]
         begin = scan.line_at(text, at)
         return text[begin : text.index(b"\n", begin)].decode("utf-8", _ERRORS)

@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 #: How many states back a part is still known to be much the same.
 _MOST_ORIGINS = 8
 
-#: A file so large is read into large pages.
-_LARGE = 1 << 20
-
 _NO_SPANS = memoryview(b"").cast("I")
 _NO_CELLS = Column()
 
@@ -263,13 +260,8 @@ def read_part(source: Source, shape: Shape[Any], known: Part | None = None) -> P
 
 
 def _read(fd: int, size: int) -> bytes:
-    chunks = []
-    if size > _LARGE:
-        from holdfs.native.memory import read_fresh
-
-        chunks.append(read_fresh(fd, size))
-        size = 0
     # One byte more, so that a file of the size told takes one call and the one that finds its end.
+    chunks = []
     while chunk := os.read(fd, max(size, 0) + 1):
         chunks.append(chunk)
         size -= len(chunk)
