@@ -10,7 +10,7 @@ what ends it in both places. Of a listing it ends only what it changed: a store 
 objects in which something changes every second is not made anew every second.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -77,11 +77,11 @@ class Listings:
         view.readable(directory.kind)  # or it says what is damaged
         return self._listing(directory, view).names
 
-    def reply(self, directory: Directory, view: View, name: str) -> Reply | None:
-        """Return the reply for an entry as it is in this view, if that was kept."""
+    def replies(self, directory: Directory, view: View) -> Mapping[str, Reply]:
+        """Return what was kept of the replies for entries as they are in this view, by name."""
         if not isinstance(directory, Collection):
-            return None
-        return self._listing(directory, view).replies.get(name)
+            return {}
+        return self._listing(directory, view).replies
 
     def keep(self, directory: Directory, view: View, node: Node, reply: Reply) -> None:
         """Keep what was replied for an entry in this view, if that is of use."""

@@ -9,7 +9,8 @@ Handlers (operations.py) translate requests; here is what they share. All of it 
 
 import errno
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import trio
@@ -367,9 +368,7 @@ class Session:
     async def entry(self, directory: Directory, view: View, name: str) -> tuple[Node, Reply] | None:
         """Return what is listed under a name, with the reply; None if it has gone meanwhile."""
         is_current = view is self.tree.view
-        reply = self._listings.reply(directory, view, name) if is_current else None
-        if reply is not None and (known := self.inodes.find(reply.st_ino)) is not None:
-            return known, reply
+        reply = self._listings.replies(directory, view).get(name) if is_current else None
         try:
             node = await self.find(directory, view, name)
             if node is None:
@@ -386,15 +385,19 @@ class Session:
 
     async def entries_from(
         self, opened: OpenDirectory, view: View, first: int
-    ) -> Sequence[tuple[Node, Reply] | None]:
+    ) -> Iterable[tuple[Node, Reply] | None]:
         """
         Return some of what an open directory lists, from this position on, each with its reply.
 
-        None for what has gone meanwhile. Content is read so many entries in one go.
+        None for what has gone meanwhile. Content is read so many entries in one go. To be used up
+        before anything else is awaited.
         """
         node = opened.node
         if not isinstance(node, ContentDir):
-            return (await self.entry(node, view, opened.names[first]),)
+            ready = self._ready_entries(opened, view, first)
+            if (entry := next(ready, None)) is None:
+                return (await self.entry(node, view, opened.names[first]),)
+            return chain((entry,), ready)
         if not opened.ahead_from <= first < opened.ahead_from + len(opened.ahead):
             names = opened.names[first : first + _AHEAD]
             opened.ahead = await self.of_node(node, node.entries, view, names)
@@ -403,6 +406,19 @@ class Session:
             found and (found[0], self.fill(*found, view))
             for found in opened.ahead[first - opened.ahead_from :]
         ]
+
+    def _ready_entries(
+        self, opened: OpenDirectory, view: View, first: int
+    ) -> Iterator[tuple[Node, Reply]]:
+        """Yield entries, from this position on, whose node is known and whose reply was kept."""
+        if view is self.tree.view:
+            replies = self._listings.replies(opened.node, view)
+            for at in range(first, len(opened.names)):
+                reply = replies.get(opened.names[at])
+                known = None if reply is None else self.inodes.find(reply.st_ino)
+                if reply is None or known is None:
+                    return
+                yield known, reply
 
     async def _listed_stat(self, node: Node, view: View) -> Stat:
         try:

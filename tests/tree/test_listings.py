@@ -33,7 +33,7 @@ def kept(grove: Grove, layers: Directory, listings: Listings) -> set[str]:
         assert isinstance(node, Node)
         reply = attributes.fill(node.ino, node.attributes(view), lasting_entry=node.lasting_entry)
         listings.keep(layers, view, node, reply)
-    return {n for n in layers.names(view) if listings.reply(layers, view, n) is not None}
+    return {n for n in layers.names(view) if listings.replies(layers, view).get(n) is not None}
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_names_and_replies_follow_a_change(
     view = grove.tree.view
 
     assert list(layers.names(view)) == list(listings.names(layers, view))
-    still = {n for n in layers.names(view) if listings.reply(layers, view, n) is not None}
+    still = {n for n in layers.names(view) if listings.replies(layers, view).get(n) is not None}
     assert before & set(layers.names(view)) == still
     gone = before - set(layers.names(view))
-    assert [None] * len(gone) == [listings.reply(layers, view, name) for name in gone]
+    assert [None] * len(gone) == [listings.replies(layers, view).get(name) for name in gone]
 
 
 def test_an_object_made_again_under_its_id_has_another_reply(
@@ -78,8 +78,8 @@ def test_an_object_made_again_under_its_id_has_another_reply(
     grove.store.create_layer(layer_id=layer_id(3))
     grove.tree.load()
 
-    assert listings.reply(layers, grove.tree.view, layer_id(3)) is None
-    assert listings.reply(layers, grove.tree.view, layer_id(2)) is not None
+    assert listings.replies(layers, grove.tree.view).get(layer_id(3)) is None
+    assert listings.replies(layers, grove.tree.view).get(layer_id(2)) is not None
 
 
 def test_a_view_that_nobody_has_any_more_is_gone_at_once(grove: Grove, layers: Directory) -> None:

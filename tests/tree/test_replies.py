@@ -43,7 +43,7 @@ def test_what_may_not_last_is_not_kept(grove: Grove, chain: Callable[[], None]) 
     attributes = Attributes(grove.tree.settings)
     reply = attributes.fill(node.ino, stat, lasting_entry=True)
     listings.keep(layers, grove.tree.view, node, reply)
-    assert listings.reply(layers, grove.tree.view, BASE) is None
+    assert listings.replies(layers, grove.tree.view).get(BASE) is None
 
 
 def _reply(grove: Grove, path: str) -> Reply:
