@@ -16,6 +16,7 @@ import logging
 import os
 import resource
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from typing import Final
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 
 #: How many requests may be waited for at once; pyfuse3's own figure.
 _TASKS: Final = 99
+#: How long pyfuse3's own thread is waited for at the end: it may wait for the lock of a directory
+#: whose owner waits for an answer that he will not get before the session is closed.
+_NOTIFYING_S: Final = 2.0
 #: The files of records are of this size and more, and are replaced at every change of the store.
 _LARGE: Final = 256 << 10
 #: After a failed look at the store (no descriptors, no memory) we look again.
@@ -70,11 +74,22 @@ def run(choice: Choice, ready: Readiness, outside: Outside | None = None) -> Non
         early = _collect_end_signals()
         _init_session(operations, choice, store.graph_root, outside)
         stack.callback(pyfuse3.close)
+        stack.callback(_end_notifying)
         log.info("serving %s at %s", store.graph_root, settings.mount_point)
         if outside is None:
             log_options(settings)
         trio.run(_serve, operations, watch, automount, ready, early, outside)
         log.info("unmounted")
+
+
+def _end_notifying() -> None:
+    """
+    Wait for pyfuse3's thread that tells the kernel which entries to forget, as `main` has asked it
+    to end: closing frees the session under it, which is an error in the log at best.
+    """
+    for thread in threading.enumerate():
+        if thread.name.endswith("(_notify_loop)"):
+            thread.join(_NOTIFYING_S)
 
 
 def _allow_descriptors() -> None:

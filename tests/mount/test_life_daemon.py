@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from holdfs.core.config import load_options
+from holdfs.core.store import Store
 from tests.conftest import GraphRun
 from tests.mount.daemons import (
     HOLDFS,
@@ -243,3 +245,22 @@ def test_two_mounts_of_one_store_live_side_by_side(graph_run: GraphRun, root: Pa
     with serving(*graph_run, root), serving(*graph_run, other):
         os.mkdir(root / "layers" / "base")
         eventually(lambda: os.path.exists(other / "layers" / "by-name" / "base"))
+
+
+def test_what_the_kernel_was_still_to_forget_is_no_error_at_the_end(
+    graph_run: GraphRun, root: Path
+) -> None:
+    store = Store.open(load_options(graph_root=graph_run.graph, run_root=graph_run.run))
+    ids = [store.create_image().id for _ in range(500)]
+    records = Path(graph_run.graph, "overlay-images", "images.json")
+    with serving(*graph_run, root) as daemon:
+        for image_id in ids:
+            for name in ("id", "names", "size/total", "containers"):
+                (root / "images" / image_id / name).stat()
+        records.with_suffix(".new").write_text("[]")
+        records.with_suffix(".new").rename(records)
+        eventually(lambda: "delete" in (root / "events").read_text())
+
+        os.kill(daemon.pid, signal.SIGTERM)
+
+        assert 0 == daemon.wait()
