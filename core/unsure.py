@@ -60,7 +60,7 @@ def parse(source: Source, shape: Shape[Any], signature: Signature, data: bytes) 
         end = start + len(bytes(raw))
         spans += (start, end)
         try:
-            _check_keys(shape, raw)
+            typed.check_keys(raw, shape.keys)
             heads.append(typed.decode_as(raw, _Head))
         except typed.UNDECODABLE as error:
             damage = StoreDamaged(source.path, reason(error), position=start)
@@ -91,19 +91,6 @@ def members_of(raw: bytes) -> list[tuple[str, bytes]]:
     """Return a record's members, the values as they stand there."""
     members = msgspec.json.decode(raw, type=dict[str, Raw])
     return [(key, bytes(value)) for key, value in members.items()]
-
-
-def _check_keys(shape: Shape[Any], raw: bytes | Raw) -> None:
-    """
-    Raise msgspec.DecodeError for a key that is one of ours only in another letter case.
-
-    Go's decoders take `Layer` for `layer`, others don't: to read it as either would hide from one
-    of us what is in use.
-    """
-    for key in msgspec.json.decode(raw, type=dict[str, Raw]):
-        meant = key.casefold()
-        if key != meant and meant in shape.keys:
-            raise msgspec.DecodeError(f"the key `{key}` has to be written `{meant}`")
 
 
 def _row(shape: Shape[Any], head: _Head) -> Mapping[str, Cell]:

@@ -16,6 +16,8 @@ from holdfs.core.formats.records import IdMap, MountEntry, field_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from holdfs.core.formats.generic import R
     from holdfs.core.formats.shapes import Shape
 
@@ -86,7 +88,22 @@ def decode(raw: bytes | Raw, shape: Shape[R]) -> R:
 def decode_mounts(data: bytes) -> list[MountEntry]:
     """Return what mountpoints.json holds; raises as `decode`."""
     entries = decode_as(data, list[_MountEntry])
+    for raw in msgspec.json.decode(data, type=list[Raw]):
+        check_keys(raw, _MountEntry.__struct_fields__)
     return [MountEntry(entry.id, entry.path, entry.count) for entry in entries]
+
+
+def check_keys(raw: bytes | Raw, known: Container[str]) -> None:
+    """
+    Raise DecodeError for a key that is one of the known ones only in another letter case.
+
+    Go's decoders take `Layer` for `layer`, others don't: to read it as either would hide from one
+    of us what is in use.
+    """
+    for key in msgspec.json.decode(raw, type=dict[str, Raw]):
+        meant = key.casefold()
+        if key != meant and meant in known:
+            raise msgspec.DecodeError(f"the key `{key}` has to be written `{meant}`")
 
 
 def decode_as(raw: bytes | Raw, kind: type[T]) -> T:

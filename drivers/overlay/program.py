@@ -84,8 +84,10 @@ def _run(program: str, *, home: str, data: str, target: str) -> None:
         if done.returncode:
             size = os.fstat(said_fd).st_size
             said = os.pread(said_fd, min(size, 4096), 0).decode(errors="replace").strip()
+            # What comes before is of options that it passed over.
+            reason = said.rpartition("\n")[2] or f"status {done.returncode}"
             raise DriverError(
-                f"mounting at {target} with {program}: {said or f'status {done.returncode}'}",
+                f"mounting at {target} with {program}: {reason}",
                 words=f"using mount program {program}: {said}: exit status {done.returncode}",
                 errno_=errno.EIO,
             )

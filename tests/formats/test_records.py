@@ -19,7 +19,7 @@ from holdfs.core.formats.records import (
     to_json,
 )
 from holdfs.core.formats.shapes import CONTAINERS, IMAGES, LAYERS, Shape
-from holdfs.core.formats.typed import decode, decode_mounts
+from holdfs.core.formats.typed import UNDECODABLE, decode, decode_mounts
 from holdfs.core.unsure import members_of
 from tests.formats.real import ALL_RECORDS, SHAPES, STORES, array, raws
 
@@ -94,6 +94,11 @@ def test_the_mount_table_is_read(store: str) -> None:
 
     assert entry.id in {decode(raw, LAYERS).id for raw in raws(store, "layers")}
     assert (1, True) == (entry.count, entry.id in entry.path)
+
+
+def test_a_mount_whose_count_go_alone_would_see_is_refused() -> None:
+    with pytest.raises(UNDECODABLE, match="`Count` has to be written `count`"):
+        decode_mounts(b'[{"id":"a","path":"/a","Count":1}]')
 
 
 @pytest.mark.parametrize(
