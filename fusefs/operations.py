@@ -49,6 +49,7 @@ _XATTR_PREFIX: Final = "user.holdfs."
 _READABLE: Final = select.POLLIN | select.POLLRDNORM
 #: What the kernel itself says of a file that has no poll.
 _ALWAYS_READY: Final = _READABLE | select.POLLOUT | select.POLLWRNORM
+_DOTS: Final = UNREADABLE._replace(mode=0o040555)
 
 
 class Operations(pyfuse3.Operations):
@@ -225,15 +226,12 @@ class Operations(pyfuse3.Operations):
             node = self._session.file(ino)
             node.check(view)
             reader = await self._opened(node, lambda: node.open_reader(view))
-            if isinstance(reader, ContentReader):
-                keep = reader.is_fixed and not self._session.is_strict
-                fh = self._session.files.add(reader)
-                return file_info(fh, direct_io=False, keep_cache=keep)
             fh = self._session.files.add(reader)
-            if not isinstance(reader, DiffReader) or not reader.is_lasting:
+            if isinstance(reader, DiffReader) and reader.is_lasting:
+                # It is large, and read in small pieces too: the kernel then reads ahead.
+                await self._session.expect_long_reads()
+            elif not isinstance(reader, ContentReader):
                 return file_info(fh)
-            # A layer's diff is large, and read in small pieces too: the kernel then reads ahead.
-            await self._session.expect_long_reads()
             keep = reader.is_known and not self._session.is_strict
             return file_info(fh, direct_io=False, keep_cache=keep)
         return await self._open_for_writing(ino, flags)
@@ -397,7 +395,7 @@ class Operations(pyfuse3.Operations):
         for offset, dots in enumerate((node, node.parent)):
             # The kernel does not count these two as looked up.
             if offset >= start_id:
-                reply = self._session.fill(dots, UNREADABLE._replace(mode=_DOTS_MODE), view)
+                reply = self._session.fill(dots, _DOTS, view)
                 if not pyfuse3.readdir_reply(token, b"." * (offset + 1), reply, offset + 1):
                     return
         first = max(start_id - 2, 0)
@@ -449,6 +447,3 @@ class Operations(pyfuse3.Operations):
         if not isinstance(node, Content):
             return ()
         return await self._session.of_node(node, node.content_xattrs, view)
-
-
-_DOTS_MODE: Final = 0o040555

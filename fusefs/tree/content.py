@@ -331,12 +331,12 @@ class ContentReader:
     a thread for that would take as long as all the rest.
 
     Attributes:
-        is_fixed: The kernel may keep what was read for the next who opens the file.
+        is_known: What the kernel has of the file by now may be read by whoever opens it.
     """
 
     def __init__(self, node: File, fd: int, size: int, *, is_fixed: bool) -> None:
         self.node = node
-        self.is_fixed = is_fixed
+        self.is_known = is_fixed
         self._fd = fd
         self._whole = b""
         if is_fixed and size <= _SMALL:
