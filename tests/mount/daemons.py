@@ -84,13 +84,14 @@ def background(graph: str, run_root: str, root: Path, *args: str) -> int:
     return pid_of(root)
 
 
-def pid_of(root: Path) -> int:
+def pid_of(root: Path, program: str = HOLDFS) -> int:
+    """Return the pid of the program that has `root` among its arguments."""
     for entry in os.listdir("/proc"):
         try:
             words = Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
         except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
             continue
-        if os.fsencode(str(root)) in words and os.fsencode(HOLDFS) in words:
+        if os.fsencode(str(root)) in words and os.fsencode(program) in words:
             return int(entry)
     raise AssertionError(f"nobody serves {root}")
 

@@ -130,17 +130,31 @@ def test_without_a_log_of_the_system_it_says_so(graph_run: GraphRun, root: Path)
     assert re.fullmatch(r"holdfs: the log /dev/log can't be written: .+\n", done.stderr)
 
 
+def _await_end(pid: int) -> None:
+    eventually(lambda: not is_running(pid), f"{pid} lives on")
+
+
 def test_the_library_unmounts_it_when_it_is_killed(graph_run: GraphRun, root: Path) -> None:
-    """auto_unmount: fusermount3 waits for the daemon's end, however that comes."""
+    """
+    auto_unmount: fusermount3 waits for the daemon's end, however that comes.
+
+    It then looks whether the mount is dead. Where it looks while the kernel still makes it so, it
+    gets another errno than it expects (ECONNABORTED), and leaves it: so a few times.
+    """
     words = [HOLDFS, graph_run.graph, str(root), "--run", graph_run.run]
     words += ["--storage-driver", "overlay", "-o", "auto_unmount,allow_other"]
-    assert (0, "") == ((done := run(*words)).returncode, done.stderr)
-    pid = pid_of(root)
-    try:
-        assert "images" in os.listdir(root)
-        os.kill(pid, 9)
-        eventually(lambda: not is_running(pid))
-        eventually(lambda: not mounts_below(str(root)), "the dead mount stays")
-    finally:
-        if mounts_below(str(root)):
-            unmount(root)
+    for _ in range(10):
+        assert (0, "") == ((done := run(*words)).returncode, done.stderr)
+        pid = pid_of(root)
+        waiting = pid_of(root, "fusermount3")
+        try:
+            assert "images" in os.listdir(root)
+            os.kill(pid, 9)
+            _await_end(pid)
+            _await_end(waiting)
+            if not mounts_below(str(root)):
+                return
+        finally:
+            if mounts_below(str(root)):
+                unmount(root)
+    pytest.fail("the dead mount stays, each time")
