@@ -54,11 +54,12 @@ class Row:
 
 
 def in_turn(
-    ours: Callable[[], float], peer: Callable[[], float], pairs: int
+    ours: Callable[[], float], peer: Callable[[], float], pairs: int, *, is_warm: bool = False
 ) -> tuple[list[float], list[float]]:
-    """Return the samples of both, after one run of each that does not count."""
-    ours()
-    peer()
+    """Return the samples of both, after one run of each that does not count, if they need one."""
+    if not is_warm:
+        ours()
+        peer()
     samples = [(ours(), peer()) for _ in range(pairs)]
     return [a for a, _ in samples], [b for _, b in samples]
 
@@ -80,23 +81,32 @@ def time_command(command: Sequence[str]) -> float:
     return took
 
 
-def peak_mib(command: Sequence[str]) -> float:
+def time_and_peak(command: Sequence[str]) -> tuple[float, float]:
     """
-    Return a command's peak memory; 9 MiB or so at least, which is what starts it here.
+    Return how long a command takes, and its peak memory: 9 MiB or so at least, by what starts it.
 
     A process takes over the peak of the one that it was forked from, so a small one does it.
     """
     starter = (
-        "import os, sys\n"
+        "import os, sys, time\n"
         "null = [(os.POSIX_SPAWN_OPEN, 1, '/dev/null', os.O_WRONLY, 0)]\n"
+        "start = time.perf_counter()\n"
         "pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=null)\n"
         "_, status, usage = os.wait4(pid, 0)\n"
-        "print(usage.ru_maxrss)\n"
+        "print(time.perf_counter() - start, usage.ru_maxrss)\n"
         "sys.exit(status != 0)\n"
     )
     words = [sys.executable, "-I", "-S", "-c", starter, *command]
-    done = subprocess.run(words, check=True, capture_output=True, timeout=TIMEOUT_S)
-    return int(done.stdout) / 1024
+    done = subprocess.run(
+        words, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=TIMEOUT_S
+    )
+    took_s, peak_kib = done.stdout.split()
+    return float(took_s), int(peak_kib) / 1024
+
+
+def peak_mib(command: Sequence[str]) -> float:
+    """Return a command's peak memory."""
+    return time_and_peak(command)[1]
 
 
 def time_calls(call: Callable[[], object], calls: int) -> float:

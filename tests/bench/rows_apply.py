@@ -7,13 +7,13 @@ Each run fills a file system of its own, made for it; making the layer that is f
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from tests.bench.content import fresh_disk, tar_of_source
-from tests.bench.measure import Row, peak_mib, time_command
+from tests.bench.measure import Row, peak_mib, time_and_peak
 from tests.bench.sizes import IS_SMALL, SOURCE
 from tests.peers import GoStore
 
@@ -65,20 +65,22 @@ def _command(program: str, case: Case, archive: str, disk: Path) -> list[str]:
     ]
 
 
-def _run(program: str, case: Case, measure: Callable[[Sequence[str]], float]) -> float:
+def _run(program: str, case: Case) -> tuple[float, float]:
     archive = tar_of_source(case.suffix)
     with fresh_disk(case.disk) as disk:
-        return measure(_command(program, case, archive, disk))
+        return time_and_peak(_command(program, case, archive, disk))
 
 
 def _apply(case: Case, name: str, pairs: int) -> Iterator[Row]:
     samples: dict[str, list[float]] = {_OURS: [], _GO: [], _TAR: []}
+    peaks = dict.fromkeys(samples, 0.0)
     order = list(samples)
     for _ in range(pairs):
         for program in order:
-            samples[program].append(_run(program, case, time_command))
+            took, peak = _run(program, case)
+            samples[program].append(took)
+            peaks[program] = max(peaks[program], peak)
         order = order[1:] + order[:1]  # so that none is always the one behind the same other
-    peaks = {program: _run(program, case, peak_mib) for program in samples}
     for peer, against, limit in (
         (_GO, "containers-storage", case.of_go),
         (_TAR, "GNU tar -x", case.of_tar),

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from tests.bench.content import fresh_disk, tar_of_source
-from tests.bench.measure import Row, peak_mib, time_command
+from tests.bench.measure import Row, peak_mib, time_and_peak, time_command
 from tests.bench.sizes import IS_SMALL, SOURCE
 from tests.peers import GoStore
 
@@ -27,6 +28,9 @@ _TIMEOUT_S = 300
 _CHANGED_EVERY = 200
 _MANY_ENTRIES = 20_000 if IS_SMALL else 300_000
 _LARGE_SIZE = (256 if IS_SMALL else 2048) << 20
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,9 @@ def piped(command: Sequence[str]) -> list[str]:
     return ["bash", "-o", "pipefail", "-c", f"{shlex.join(command)} | cat"]
 
 
-def in_rounds(
-    programs: Sequence[Callable[[], float]], pairs: int, *, warm: bool = True
-) -> list[list[float]]:
-    """Return the samples of several, which begin in turn; warm: after one run that is not told."""
-    for each in programs if warm else ():
-        each()
-    samples: list[list[float]] = [[] for _ in programs]
+def in_rounds(programs: Sequence[Callable[[], T]], pairs: int) -> list[list[T]]:
+    """Return the samples of several, which begin in turn."""
+    samples: list[list[T]] = [[] for _ in programs]
     order = list(range(len(programs)))
     for _ in range(pairs):
         for index in order:
@@ -130,10 +130,9 @@ def _diff(name: str, words: str, limits: Sequence[float], pairs: int) -> Iterato
             piped(store.theirs("diff", store.layer_id)),
             piped(["tar", "-C", str(store.directory()), "--numeric-owner", "-cf", "-", "."]),
         ]
-        ours, go, tar = in_rounds(
-            [partial(measure, command) for command in commands], pairs, warm=name != "diff-cold"
-        )
+        # This warms all of them.
         peaks = [peak_mib(command) for command in commands]
+        ours, go, tar = in_rounds([partial(measure, command) for command in commands], pairs)
     yield Row(
         name=name,
         what=f"holdctl diff of {SOURCE}, {words}, beside containers-storage",
@@ -182,8 +181,9 @@ def changes(pairs: int) -> Iterator[Row]:
         _change_some(store.directory(child))
         for word, what in (("changes", "changes"), ("diff", "diff without tar-split")):
             commands = [piped(store.ours(word, child)), piped(store.theirs(word, child))]
+            # This warms both.
+            peaks = [peak_mib(command) for command in commands]
             ours, go = in_rounds([partial(time_command, each) for each in commands], pairs)
-            peaks = [peak_mib(make(word, child)) for make in (store.ours, store.theirs)]
             yield Row(
                 name="changes",
                 what=f"holdctl {what}, vfs, child of {SOURCE}",
@@ -198,10 +198,8 @@ def changes(pairs: int) -> Iterator[Row]:
 # -- copies ------------------------------------------------------------------------------------
 
 
-def _copy(
-    store: Filled, program: str, measure: Callable[[Sequence[str]], float] = time_command
-) -> float:
-    """Measure making a copy, which is taken away then."""
+def _copy(store: Filled, program: str) -> tuple[float, float]:
+    """Make a copy, which is taken away then; return how long that took, and the peak memory."""
     target = store.disk / "copy"
     commands = {
         "holdctl": store.ours("create-layer", "-i", "c" * 64, store.layer_id),
@@ -209,7 +207,7 @@ def _copy(
         "cp": ["cp", "-a", "--reflink=auto", str(store.directory()), str(target)],
     }
     try:
-        return measure(commands[program])
+        return time_and_peak(commands[program])
     finally:
         if program == "cp":
             subprocess.run(["rm", "-rf", str(target)], check=True, timeout=_TIMEOUT_S)
@@ -222,21 +220,26 @@ def vfs_child(pairs: int) -> Iterator[Row]:
     """A child of a vfs layer, which is a copy of it, on the three file systems."""
     for kind, limit in (("ext4", 0.38), ("xfs", 0.30), ("btrfs", 0.42)):
         with filled("vfs", kind) as store:
-            names = ("holdctl", "go", "cp")
-            ours, go, cp = in_rounds([partial(_copy, store, each) for each in names], pairs)
-            peaks = [_copy(store, each, peak_mib) for each in names]
-        for peer, against, most, peak in (
-            (go, "containers-storage create-layer", limit, peaks[1]),
-            (cp, "cp -a --reflink=auto", 0.6, peaks[2]),
+            programs = [partial(_copy, store, each) for each in ("holdctl", "go", "cp")]
+            # What is copied was written only now, and is warm.
+            ours, go, cp = in_rounds(programs, pairs)
+        for peer, against, most in (
+            (go, "containers-storage create-layer", limit),
+            (cp, "cp -a --reflink=auto", 0.6),
         ):
             yield Row(
                 name="vfs-child",
                 what=f"holdctl create-layer, vfs on {kind}, beside {against.split()[0]}",
                 against=against,
-                ours=ours,
-                peer=peer,
+                ours=[took for took, _ in ours],
+                peer=[took for took, _ in peer],
                 limit=most,
-                notes={"peak": f"{peaks[0]:.0f} and {peak:.0f} MiB"},
+                notes={
+                    "peak": " and ".join(
+                        f"{max(peak for _, peak in each):.0f}" for each in (ours, peer)
+                    )
+                    + " MiB"
+                },
             )
 
 

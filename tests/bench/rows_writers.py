@@ -16,6 +16,8 @@ from tests.bench.stores import BenchStore, made
 from tests.mount.daemons import serving
 
 _CHANGES = 50 if IS_SMALL else 500
+#: Before that, each by itself: enough for a median.
+_ALONE = _CHANGES // 5
 #: After which a thread that nobody needs has ended.
 _SETTLE_S = 12.0
 _IDLE_S = 3.0 if IS_SMALL else 10.0
@@ -44,7 +46,7 @@ def _all(change: Callable[[int], float], numbers: range) -> list[float]:
 def writers(_pairs: int) -> Iterator[Row]:
     """Each adds names, alone and then both at once; in the end every one of them must be there."""
     count = _CHANGES
-    alone, both = range(count), range(count, 2 * count)
+    alone, both = range(_ALONE), range(_ALONE, _ALONE + count)
     with (
         made(FEW) as store,
         tempfile.TemporaryDirectory(prefix="holdfs-bench-mnt-") as top,
@@ -57,7 +59,7 @@ def writers(_pairs: int) -> Iterator[Row]:
         ours_alone, theirs_alone = _all(ours, alone), _all(theirs, alone)
         running = pool.submit(_all, ours, both), pool.submit(_all, theirs, both)
         ours_both, theirs_both = (one.result() for one in running)
-        expected = {f"{side}-{n}" for side in ("ours", "theirs") for n in range(2 * count)}
+        expected = {f"{side}-{n}" for side in ("ours", "theirs") for n in range(_ALONE + count)}
         shown = set(os.listdir(daemon.root / "images" / "by-name" / "localhost"))
         stored = {
             name.removeprefix("localhost/")
