@@ -23,6 +23,8 @@ FUSE_TYPE: Final = "fuse.holdfs"
 #: How long a file system may take to answer before we call it dead.
 _ANSWER_TIMEOUT_S: Final = 10.0
 _UNMOUNT_TIMEOUT_S: Final = 10.0
+#: What a mount answers whose daemon is gone; the latter to who asks while the kernel sees its end.
+_DEAD: Final = (errno.ENOTCONN, errno.ECONNABORTED)
 #: Without these a mount can't even be taken away again: everybody would wait for us, and we too.
 _NEEDED: Final = ("/proc", "/dev")
 #: Requests are of 1 MiB at most; so two of them are answered while a reader takes the third.
@@ -125,9 +127,9 @@ def check(point: str, store_roots: Iterable[str]) -> None:
     """
     while there := mount_at(point):
         code = answer(point)
-        if code == errno.ENOTCONN and there.fs_type == FUSE_TYPE:
+        if code in _DEAD and there.fs_type == FUSE_TYPE:
             unmount_dead(point)
-        elif code in (errno.ENOTCONN, errno.ETIMEDOUT):
+        elif code in (*_DEAD, errno.ETIMEDOUT):
             raise MountError(
                 f"{point} is a {there.fs_type} mount that does not answer; "
                 f"clear it with: fusermount3 -u -z {point}"

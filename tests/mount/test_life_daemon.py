@@ -223,7 +223,8 @@ def test_a_dead_mount_is_healed_by_the_next_start(graph_run: GraphRun, root: Pat
         eventually(lambda: not is_running(pid))
         with pytest.raises(OSError) as dead:
             os.listdir(root)
-        assert errno.ENOTCONN == dead.value.errno
+        # The latter of a request that was under way when its last thread ended.
+        assert dead.value.errno in (errno.ENOTCONN, errno.ECONNABORTED)
 
         with serving(*graph_run, root):
             assert "images" in os.listdir(root)
