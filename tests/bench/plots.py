@@ -48,7 +48,8 @@ def growth(entries: Entries) -> str:
             style = f"fill='none' stroke='{colour}' stroke-width='2'"
             dashes = "" if side == "ours" else " stroke-dasharray='6 4'"
             drawn.append(f"<polyline points='{path}' {style}{dashes}/>")
-        drawn.append(_text(_RIGHT + 20, _TOP + 20 + 20 * at, what, colour=colour))
+        words = what.partition(", ")[0]  # the size is on the axis
+        drawn.append(_text(_RIGHT + 20, _TOP + 20 + 20 * at, words, colour=colour))
     below = _TOP + 40 + 20 * len(curves)
     drawn.append(_text(_RIGHT + 20, below, "drawn through: holdfs; dashed: containers-storage"))
     return _svg(drawn, _HEIGHT)
@@ -112,7 +113,7 @@ def _grid(x_axis: _Axis, y_axis: _Axis) -> Iterator[str]:
     for value in y_axis.powers():
         y = y_axis.at(value)
         yield line.format(_LEFT, y, _RIGHT, y)
-        yield _text(_LEFT - 8, y + 4, f"{value * 1000:g} ms", anchor="end")
+        yield _text(_LEFT - 8, y + 4, f"{value * 1000:,g} ms", anchor="end")
     yield _text((_LEFT + _RIGHT) / 2, _BOTTOM + 42, "images and layers in the store", "middle")
 
 
