@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 #: How many states back a part is still known to be much the same.
 _MOST_ORIGINS = 8
 
+#: A file of so many bytes is worth being read by two threads.
+_LARGE = 1 << 20
+
 _NO_SPANS = memoryview(b"").cast("I")
 _NO_CELLS = Column()
 
@@ -260,12 +263,14 @@ def read_part(source: Source, shape: Shape[Any], known: Part | None = None) -> P
 
 
 def _read(fd: int, size: int) -> bytes:
-    # One byte more, so that a file of the size told takes one call and the one that finds its end.
-    chunks = []
-    while chunk := os.read(fd, max(size, 0) + 1):
-        chunks.append(chunk)
-        size -= len(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if size < _LARGE:
+        # A byte more: a file of the size told takes one call, and the one that finds its end.
+        chunks = []
+        while chunk := os.read(fd, max(size, 0) + 1):
+            chunks.append(chunk)
+            size -= len(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return scan.read(fd, size)
 
 
 def read_data(path: str) -> bytes:

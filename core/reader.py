@@ -72,8 +72,8 @@ class Reader(Generic[R]):
             return self._current
 
     def lines(
-        self, made: Callable[[bytes, bytes], bytes | None], keys: tuple[str, ...]
-    ) -> bytes | None:
+        self, made: Callable[[bytes, bytes], memoryview | None], keys: tuple[str, ...]
+    ) -> memoryview | None:
         """
         Return the lines that `made` gives for all records, without keeping any.
 

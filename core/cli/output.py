@@ -39,7 +39,7 @@ def out(text: str) -> None:
     out_bytes(encoded(text))
 
 
-def out_bytes(data: bytes) -> None:
+def out_bytes(data: bytes | memoryview) -> None:
     """Write `data` to stdout."""
     if sys.stdout is not None:
         try:
@@ -84,7 +84,7 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _write(stream: TextIO, data: bytes) -> None:
+def _write(stream: TextIO, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         # An unbuffered stream (PYTHONUNBUFFERED) may take less than all.

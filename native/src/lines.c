@@ -1,5 +1,8 @@
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lines.h"
@@ -93,6 +96,39 @@ static void put_digests(struct out *out, struct text own, struct text keys, stru
         if (is_new)
             put(out, lead, digest);
     }
+}
+
+static uint64_t hash(struct text value)
+{
+    uint64_t sum = 0xcbf29ce484222325;
+
+    for (const char *at = value.at; at < value.end; at++)
+        sum = (sum ^ (unsigned char)*at) * 0x100000001b3;
+    return sum;
+}
+
+int hold_has_twice(const struct hold_column *column, size_t count)
+{
+    struct text left = {column->text, column->text + column->size}, line;
+    struct text *places;
+    size_t room = 16;
+    int is_twice = 0;
+
+    while (room < 2 * count)
+        room *= 2;
+    places = calloc(room, sizeof(*places));
+    if (!places)
+        return -ENOMEM;
+    while (!is_twice && count-- && take(&left, '\n', &line)) {
+        size_t at = hash(line) % room;
+
+        while (places[at].at && !is_same(places[at], line))
+            at = (at + 1) % room;
+        is_twice = places[at].at != NULL;
+        places[at] = line;
+    }
+    free(places);
+    return is_twice;
 }
 
 size_t hold_image_lines(struct hold_column *columns, char *text)

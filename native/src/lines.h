@@ -10,6 +10,9 @@
 
 enum { HOLD_LINES_GROWTH = 11 };
 
+/* Whether two of the first count lines of a column are the same: 0 or 1, or -ENOMEM. */
+int hold_has_twice(const struct hold_column *column, size_t count);
+
 /* Write the lines of each image: its ID, "\tname: …", "\tdigest: …" (its own first, then each other
  * one of an item whose key begins with "manifest", once), "\tdata: …".
  *

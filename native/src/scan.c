@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "json.h"
 #include "scan.h"
@@ -15,6 +16,57 @@ enum { MOST_KEYS = 32 };
 #ifndef HALVES_FROM
 #define HALVES_FROM (1 << 20)
 #endif
+
+struct stretch {
+    int fd;
+    char *data;
+    off_t begin;
+    size_t size;
+    long count; /* how much was there, or -errno */
+};
+
+static void *read_stretch(void *argument)
+{
+    struct stretch *s = argument;
+    size_t done = 0;
+
+    while (done < s->size) {
+        ssize_t n = pread(s->fd, s->data + done, s->size - done, s->begin + (off_t)done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            s->count = -errno;
+            return NULL;
+        }
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    s->count = (long)done;
+    return NULL;
+}
+
+long hold_read(int fd, char *data, size_t size)
+{
+    size_t half = size < HALVES_FROM ? size : size / 2;
+    struct stretch first = {.fd = fd, .data = data, .size = half};
+    struct stretch second = {
+        .fd = fd, .data = data + half, .begin = (off_t)half, .size = size - half};
+    pthread_t thread;
+    bool has_thread =
+        half < size && pthread_create(&thread, NULL, read_stretch, &second) == 0;
+
+    read_stretch(&first);
+    if (has_thread)
+        pthread_join(thread, NULL);
+    else
+        read_stretch(&second);
+    /* What stands behind the end of a file that became shorter is not part of it. */
+    if (first.count < (long)half || second.count < 0)
+        return first.count < (long)half ? first.count : second.count;
+    return first.count + second.count;
+}
 
 struct key {
     const char *name;

@@ -13,6 +13,10 @@ struct hold_column {
     size_t size;     /* how much of it was filled */
 };
 
+/* Read the first size bytes of a file. Of many, the second half is read by a thread of its own: making
+ * the pages that they go to takes longer than copying. How many there were, or -errno. */
+long hold_read(int fd, char *data, size_t size);
+
 /* Take apart a JSON array of objects that wholly have the shape given.
  *
  * keys: what a record may hold, each entry TYPE COLUMN NAME NUL, the whole ended by an empty one.
