@@ -161,7 +161,7 @@ class Part:
         new = b",".join(raws)
         # What goes takes a comma with it, what comes brings one.
         if not count:
-            start, stop, first = 0, len(self.pieces), 1
+            start, stop, first = 0, self.pieces.size, 1
             new = b"[" + new + b"]"
         elif begin == end:
             start = stop = first = old[2 * begin] if begin < count else old[-1]

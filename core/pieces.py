@@ -29,7 +29,9 @@ class Pieces:
         only = pieces[0] if len(pieces) == 1 else None
         self._whole = only if isinstance(only, bytes) else None
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """In bytes. No `__len__`: a list of the pieces would be made with room for as many."""
         return self._size
 
     def __iter__(self) -> Iterator[memoryview]:

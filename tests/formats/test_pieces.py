@@ -19,7 +19,7 @@ def test_pieces_are_what_replacing_in_bytes_gives(begun: bytes, data: st.DataObj
         pieces = pieces.replaced(begin, end, new)
         assert expected[begin:end] == pieces.between(begin, end)
 
-    assert len(expected) == len(pieces)
+    assert len(expected) == pieces.size
     assert expected == b"".join(pieces)
     assert expected == pieces.whole()
     assert [expected] == list(pieces) or not expected
