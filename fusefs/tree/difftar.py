@@ -150,6 +150,9 @@ class DiffReader:
         self._ahead.stop()
 
     def close(self) -> None:
+        # Does something only where `stop` was not come to, as when the mount ends meanwhile: no
+        # thread may read from what is freed now.
+        self._ahead.stop()
         self._tree.diffs.close(self._diff)
 
 
