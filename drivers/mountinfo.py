@@ -5,11 +5,14 @@ What is mounted where, from /proc/self/mountinfo: asks no file system, so it can
     id parent dev root point options  fields…  - type source   superblock options
 """
 
+from __future__ import annotations
+
 import os
-from typing import NamedTuple
+
+from holdfs.native.values import Value
 
 
-class Mount(NamedTuple):
+class Mount(Value):
     """One mount of this process's mount namespace."""
 
     mount_id: int

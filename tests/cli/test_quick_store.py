@@ -3,9 +3,12 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -130,3 +133,32 @@ def test_what_is_made_quickly_is_used_by_the_whole_store(graph_run: GraphRun) ->
     assert os.path.isdir(f"{graph}/overlay/{child}/diff")
     assert "" == tool.run("check").stdout
     assert [base, child] == [record["id"] for record in tool.json("layers")]
+
+
+#: What takes longer to load than all that a short command does.
+SLOW = {"typing", "dataclasses", "contextlib", "logging", "re", "enum", "msgspec", "shutil"}
+
+
+@needs("overlay")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["layers"],
+        ["exists", "base"],
+        ["add-names", "-n", "other", "base"],
+        ["set-metadata", "-m", "text", "base"],
+        ["create-layer"],
+        ["create-container", ""],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_short_command_loads_nothing_slow(graph_run: GraphRun, words: list[str]) -> None:
+    tool = Holdctl(*graph_run)
+    tool.run("create-layer", "-n", "base")
+    command = [sys.executable, "-IS", "-X", "importtime", *tool.command(*words)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "holdfs.core.quick" in loaded
+    assert set() == loaded & SLOW
