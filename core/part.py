@@ -225,7 +225,7 @@ def stat_signature(path: str) -> Signature:
         return None
 
 
-def signature_of(stat: os.stat_result) -> Signature:
+def signature_of(stat: os.stat_result) -> tuple[int, int, int]:
     """Return what of a file's status tells its content."""
     return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
@@ -245,16 +245,16 @@ def read_part(source: Source, shape: Shape[Any], known: Part | None = None) -> P
     except FileNotFoundError:
         return Part(source)
     try:
-        stat = os.fstat(fd)
-        data = _read(fd, stat.st_size)
+        signature = signature_of(os.fstat(fd))
+        part = _updated(known, shape, signature, fd) if known is not None else None
+        if part is not None:
+            return part
+        data = _read(fd, signature[2])
     finally:
         os.close(fd)
-    signature = signature_of(stat)
     if not data:
         return Part(source, signature)
-    part = _updated(known, shape, signature, data) if known is not None else None
-    if part is None:
-        part = scanned(source, shape, signature, data)
+    part = scanned(source, shape, signature, data)
     if part is None:
         from holdfs.core.unsure import parse
 
@@ -315,24 +315,34 @@ def row_of(shape: Shape[Any], raw: bytes) -> Row | None:
     return None if part is None else {key: column[0] for key, column in part.columns.items()}
 
 
-def _updated(known: Part, shape: Shape[Any], signature: Signature, data: bytes) -> Part | None:
-    """Return the part that `data` is, if it differs from `known` in few records."""
-    old, spans, count = known.data, known.spans, len(known)
+def _updated(
+    known: Part, shape: Shape[Any], signature: tuple[int, int, int], fd: int
+) -> Part | None:
+    """
+    Return the part that the open file is, if it differs from `known` in few records.
+
+    Only the bytes of these become memory; what was found to be the same is that of `known`.
+    """
+    old_size, size = known.pieces.size, signature[2]
+    spans, count = known.spans, len(known)
     if not known.is_sound or not count:
         return None
-    start = scan.common_start(old, data)
-    if start == len(old) == len(data):
+    start, end = known.pieces.common(fd, size)
+    if start == old_size == size:
         return known.saved(signature)
-    end = min(scan.common_end(old, data), min(len(old), len(data)) - start)
     # The records before and behind that are wholly in what is the same, with what ends them.
     before = _first(count, lambda at: spans[2 * at + 1] >= start)
-    behind = _first(count, lambda at: spans[2 * at] > len(old) - end)
-    begin = spans[2 * before] if before < count else spans[-1]
-    stop = spans[2 * behind - 1] if behind > before else 0
-    middle = data[begin : len(data) - (len(old) - stop)]
-    # Nothing but blanks differs, also between records; or so much that all is as quick.
-    if stop < len(old) - end or behind - before > count // 2 + 1 or not middle:
+    behind = _first(count, lambda at: spans[2 * at] > old_size - end)
+    if behind <= before:
+        return None  # nothing but blanks differs
+    begin, stop = spans[2 * before], spans[2 * behind - 1]
+    length = size - (old_size - stop) - begin
+    # More than records differs: what is between or behind them; or so much that all is as quick.
+    if begin > start or stop < old_size - end or behind - before > count // 2 + 1 or length <= 0:
         return None
+    middle = os.pread(fd, length, begin)
+    if len(middle) < length:
+        return None  # it is cut short
     changed = scanned(known.source, shape, signature, b"[" + middle + b"]")
     if changed is None:
         return None
@@ -343,12 +353,12 @@ def _updated(known: Part, shape: Shape[Any], signature: Signature, data: bytes) 
     moved = (
         bytes(spans[: 2 * before])
         + scan.shifted(changed.spans, begin - 1)
-        + scan.shifted(spans[2 * behind :], len(data) - len(old))
+        + scan.shifted(spans[2 * behind :], size - old_size)
     )
     return Part(
         known.source,
         signature,
-        data,
+        known.pieces.replaced(begin, stop, middle),
         memoryview(moved).cast("I"),
         columns,
         origins=_origins(known, before, count - behind),

@@ -5,10 +5,15 @@ The bytes of a file of which little was changed: pieces of what it was, and what
     after    ╰─ piece ──╯╰ new ────╯╰─ piece ─╯
 
 To put megabytes together takes about as long as to write them to a file, as memory for them comes
-page by page. So that is left until somebody asks for the whole.
+page by page. So that is left until somebody asks for the whole. For the same reason a file that
+another has written is compared block by block, and only what is new in it becomes memory.
 """
 
 from __future__ import annotations
+
+import os
+
+from holdfs.native import scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
 
 #: With more pieces, finding a place costs more than is saved.
 _MOST = 16
+#: Of a file that is compared: stays in the processor's cache.
+_BLOCK = 256 << 10
 
 
 class Pieces:
@@ -56,6 +63,38 @@ class Pieces:
         if len(pieces._pieces) > _MOST:
             pieces.whole()
         return pieces
+
+    def common(self, fd: int, size: int) -> tuple[int, int]:
+        """
+        Return how many bytes at its start and at its end an open file has in common with these.
+
+        The two don't overlap, neither here nor in the file; of one that is cut short meanwhile
+        they are what was still there. Raises OSError.
+
+        Args:
+            size: Of the file. What it has behind that is not looked at.
+        """
+        block = memoryview(bytearray(_BLOCK))
+        blocks = [piece[at : at + _BLOCK] for piece in self for at in range(0, len(piece), _BLOCK)]
+        start = 0
+        for known in blocks:
+            read = os.preadv(fd, [block[: len(known)]], start)
+            same = scan.common_start(known, block[:read])
+            start += same
+            if same < len(known):
+                break
+        start = min(start, size)
+        end, most = 0, min(self._size, size) - start
+        for whole in reversed(blocks):
+            if end >= most:
+                break
+            known = whole[-min(size - end, len(whole)) :]
+            read = os.preadv(fd, [block[: len(known)]], size - end - len(known))
+            same = scan.common_end(known, block[:read]) if read == len(known) else 0
+            end += same
+            if same < len(known):
+                break
+        return start, min(end, most)
 
     def _cut(self, begin: int, end: int) -> Iterator[memoryview]:
         at = 0

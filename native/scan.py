@@ -104,15 +104,18 @@ def line_at(text: bytes, number: int) -> int:
     return place
 
 
-def common_start(a: bytes, b: bytes) -> int:
+def common_start(a: bytes | memoryview, b: bytes | memoryview) -> int:
     """Return how many bytes both begin with."""
-    size: int = lib.hold_common(a, len(a), b, len(b), 0)
-    return size
+    return _common(a, b, from_end=False)
 
 
-def common_end(a: bytes, b: bytes) -> int:
+def common_end(a: bytes | memoryview, b: bytes | memoryview) -> int:
     """Return how many bytes both end with."""
-    size: int = lib.hold_common(a, len(a), b, len(b), 1)
+    return _common(a, b, from_end=True)
+
+
+def _common(a: bytes | memoryview, b: bytes | memoryview, *, from_end: bool) -> int:
+    size: int = lib.hold_common(ffi.from_buffer(a), len(a), ffi.from_buffer(b), len(b), from_end)
     return size
 
 

@@ -1,5 +1,7 @@
 """Bytes in pieces are the bytes that they stand for, whatever was replaced in them."""
 
+from tempfile import TemporaryFile
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,3 +39,25 @@ def test_the_whole_is_put_together_once() -> None:
     pieces = Pieces(b"abc").replaced(1, 2, b"xyz")
 
     assert pieces.whole() is pieces.whole()
+
+
+@given(before=st.binary(max_size=9), after=st.binary(max_size=9), data=st.data())
+def test_what_a_file_has_in_common_is_at_both_ends_and_apart(
+    before: bytes, after: bytes, data: st.DataObject
+) -> None:
+    start = data.draw(st.binary(max_size=9))
+    end = data.draw(st.sampled_from((b"", b"]", b"x" * (600 << 10))))
+    old, new = start + before + end, start + after + end
+    cut = data.draw(st.integers(0, len(old)))
+
+    with TemporaryFile(buffering=0) as f:
+        f.write(new)
+        first, last = Pieces(old[:cut], old[cut:]).common(f.fileno(), len(new))
+
+    rest = min(len(old), len(new)) - first - last
+    assert rest >= 0
+    assert old[:first] == new[:first]
+    assert old[len(old) - last :] == new[len(new) - last :]
+    if rest:
+        assert old[first] != new[first]
+        assert old[-1 - last] != new[-1 - last]

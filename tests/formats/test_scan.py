@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from tempfile import TemporaryFile
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -11,7 +14,16 @@ from holdfs.core.column import entries
 from holdfs.core.formats.records import Record, decode_sound, json_key
 from holdfs.core.formats.shapes import IMAGES, LAYERS
 from holdfs.core.formats.typed import decode
-from holdfs.core.part import Part, Source, read_columns, read_part, scanned
+from holdfs.core.part import (
+    Part,
+    Source,
+    _updated,
+    differing,
+    read_columns,
+    read_part,
+    scanned,
+    signature_of,
+)
 from holdfs.core.unsure import check_part, parse
 from tests.conftest import GraphRun
 from tests.formats.real import KINDS, SHAPES, STORES, array, raws
@@ -168,32 +180,124 @@ def test_what_is_wrong_in_either_half_is_left_to_the_slow_reader(at: int, bad: b
     assert scanned(SOURCE, LAYERS, None, b"[" + b",".join(records) + b"]") is None
 
 
-@given(
-    before=st.lists(st.sampled_from("abcd"), max_size=9),
-    after=st.lists(st.sampled_from("abcd"), max_size=9),
-    blank=st.sampled_from(("", " ", "\n ")),
-)
-def test_a_file_known_before_is_read_as_if_it_was_not(
-    before: list[str], after: list[str], blank: str
-) -> None:
-    def file(names: list[str]) -> bytes:
-        joined = f"{blank},".encode().join(layer(at % 3, name) for at, name in enumerate(names))
-        return b"[" + joined + blank.encode() + b"]"
+BLANKS = st.sampled_from(("", "", " ", "\n "))
+#: What is in a file: a record's name, blanks before and behind its comma.
+NAMED = st.lists(st.tuples(st.sampled_from("abcd"), BLANKS, BLANKS), max_size=9)
 
-    known = scanned(SOURCE, LAYERS, None, file(before))
-    fresh = scanned(SOURCE, LAYERS, None, file(after))
+
+def file_of(named: list[tuple[str, str, str]], end: str) -> bytes:
+    joined = b"".join(
+        layer(at % 3, name) + f"{before},{behind}".encode()
+        for at, (name, before, behind) in enumerate(named)
+    )
+    last = len(named[-1][2]) + 1 if named else 0
+    return b"[" + joined[: len(joined) - last] + end.encode()
+
+
+def updated_with(known: Part, data: bytes, size: int | None = None) -> Part | None:
+    """Return what becomes of a part with this file, of which another size may have been told."""
+    with TemporaryFile(buffering=0) as f:
+        f.write(data)
+        inode, mtime_ns, true_size = signature_of(os.fstat(f.fileno()))
+        signature = inode, mtime_ns, true_size if size is None else size
+        return _updated(known, LAYERS, signature, f.fileno())
+
+
+@given(before=NAMED, after=NAMED, end=st.sampled_from(("]", " ]", "]\n")))
+def test_a_file_known_before_is_read_as_if_it_was_not(
+    before: list[tuple[str, str, str]], after: list[tuple[str, str, str]], end: str
+) -> None:
+    known = scanned(SOURCE, LAYERS, None, file_of(before, "]"))
+    fresh = scanned(SOURCE, LAYERS, None, file_of(after, end))
     assert known is not None
     assert fresh is not None
-    from holdfs.core import part as parts
 
-    updated = parts._updated(known, LAYERS, None, file(after))
+    updated = updated_with(known, fresh.data)
 
     if updated is not None:
-        assert contents(fresh) == contents(updated)
-        assert list(fresh.spans) == list(updated.spans)
-        rows, known_rows = parts.differing(updated, known)
-        assert known.raws[: known_rows.start] == updated.raws[: rows.start]
-        assert known.raws[known_rows.stop :] == updated.raws[rows.stop :]
+        check_same(fresh, updated, known)
+
+
+def check_same(fresh: Part, updated: Part, known: Part) -> None:
+    assert fresh.data == updated.data
+    assert contents(fresh) == contents(updated)
+    assert list(fresh.spans) == list(updated.spans)
+    rows, known_rows = differing(updated, known)
+    assert known.raws[: known_rows.start] == updated.raws[: rows.start]
+    assert known.raws[known_rows.stop :] == updated.raws[rows.stop :]
+
+
+@given(
+    edits=st.lists(
+        st.tuples(st.integers(0, 300), st.integers(0, 2), st.integers(0, 2)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_states_of_a_large_file_are_followed_one_after_the_other(
+    edits: list[tuple[int, int, int]],
+) -> None:
+    records = [
+        b'{"id":"%d","names":["name"],"metadata":"%s"}' % (at, b"x" * (at * 17))
+        for at in range(300)
+    ]
+    known = scanned(SOURCE, LAYERS, None, b"[" + b",".join(records) + b"]")
+    assert known is not None
+    for number, (at, gone, come) in enumerate(edits):
+        records[at : at + gone] = [layer(number, f"new {n}") for n in range(come)]
+        fresh = scanned(SOURCE, LAYERS, None, b"[" + b",".join(records) + b"]")
+        assert fresh is not None
+
+        updated = updated_with(known, fresh.data)
+
+        assert updated is not None
+        check_same(fresh, updated, known)
+        known = updated
+
+
+@pytest.mark.parametrize("bad", [b"x", b",", b"{}", b"\0"])
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+def test_what_is_wrong_between_records_is_not_taken_for_the_blank_that_was_there(
+    bad: bytes, at: int
+) -> None:
+    def file(*gaps: bytes) -> bytes:
+        return b"[%b%b%b,%b%b%b]" % (gaps[0], layer(1, "a"), *gaps[1:3], layer(2, "b"), gaps[3])
+
+    known = scanned(SOURCE, LAYERS, None, file(b" ", b" ", b" ", b" "))
+    assert known is not None
+
+    torn = file(*(bad if gap == at else b" " for gap in range(4)))
+
+    assert updated_with(known, torn) is None
+
+
+@given(
+    before=NAMED,
+    after=NAMED,
+    cut=st.integers(0, 200),
+    bad=st.sampled_from((b"", b"x", b",", b"]", b'"')),
+)
+def test_a_torn_file_is_no_state_of_the_one_known_before(
+    before: list[tuple[str, str, str]], after: list[tuple[str, str, str]], cut: int, bad: bytes
+) -> None:
+    known = scanned(SOURCE, LAYERS, None, file_of(before, "]"))
+    whole = file_of(after, "]")
+    cut = min(cut, len(whole))
+    torn = whole[:cut] + bad + whole[cut:] if bad else whole[:cut]
+    assert known is not None
+
+    updated = updated_with(known, torn)
+    cut_meanwhile = updated_with(known, torn, len(whole))
+
+    fresh = scanned(SOURCE, LAYERS, None, torn)
+    if updated is not None:
+        assert fresh is not None
+        check_same(fresh, updated, known)
+    if cut_meanwhile is not None:
+        # Not looked at is what stands behind the size that was told.
+        fresh = scanned(SOURCE, LAYERS, None, torn[: len(whole)])
+        assert fresh is not None
+        check_same(fresh, cut_meanwhile, known)
 
 
 @given(
