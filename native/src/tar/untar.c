@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,11 @@ bool untar_failed(struct untar *untar)
 static int run_threads(struct untar *untar)
 {
     void *(*const mains[])(void *) = {reader_main, hasher_main, unpacker_main};
+    /* They inherit it: one that is woken waits for its turn, and does not interrupt whoever woke
+     * it, which as a rule is the one that all wait for. */
+    const struct sched_param none = {0};
+    bool is_batch =
+        sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &none) == 0;
     pthread_t threads[3];
     int started = 0, error = 0;
 
@@ -92,6 +98,8 @@ static int run_threads(struct untar *untar)
     }
     for (int i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
+    if (is_batch)
+        (void)sched_setscheduler(0, SCHED_OTHER, &none);
     return untar->error;
 }
 
