@@ -30,7 +30,7 @@ def main() -> int:
 
 class CompiledModules:
     """
-    Finds our modules where Python keeps them compiled: three quarters of its system calls less.
+    Finds our modules where Python keeps them compiled, by 5 system calls instead of 12.
 
     What is not as usual is left to Python's own finders, which know what is right then: packages,
     extension modules, a .pyc that is missing, not of this source, checked by hash, or moved.
