@@ -50,11 +50,6 @@ class MapRequest(Value):
         idmap.check_disjoint(gidmap)
         super().__init__(host_uid=host_uid, host_gid=host_gid, uidmap=uidmap, gidmap=gidmap)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is asked for."""
-        return not (self.host_uid or self.host_gid or self.uidmap or self.gidmap)
-
 
 #: Nothing asked for: a layer takes what its parent has.
 INHERITED: Final = MapRequest()

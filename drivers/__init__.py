@@ -79,9 +79,12 @@ def find_state(graph_root: str, priority: Sequence[str] = ()) -> str:
         if len(found) > 1:
             from holdfs.drivers.base import DriverError
 
+            names = ", ".join(found)
             raise DriverError(
-                f"{graph_root} contains several valid graphdrivers: {', '.join(found)}; "
-                "Please cleanup or explicitly choose storage driver (-s <DRIVER>)"
+                f"{graph_root} holds the state of several drivers ({names}); "
+                "choose one with --storage-driver, or clear away the others",
+                words=f"{graph_root} contains several valid graphdrivers: {names}; "
+                "Please cleanup or explicitly choose storage driver (-s <DRIVER>)",
             )
         return candidate
     return ""

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from holdfs.fusefs.tree.handles import Reader, ScratchHandle, Writer
 from holdfs.fusefs.tree.node import Directory, Node, Stat
 
 T = TypeVar("T")
@@ -65,6 +64,3 @@ class Handles(Generic[T]):
     def all(self) -> Iterator[T]:
         """Yield all that is open."""
         yield from self._open.values()
-
-
-OpenFile = Reader | Writer | ScratchHandle

@@ -45,11 +45,12 @@ class RunDirectory:
         with LockFile(f"{top}/lock", timeout_s=timeout_s).writing():
             self.path = f"{top}/{secrets.token_hex(8)}"
             os.mkdir(self.path, 0o700)
-            self._owner_fd = os.open(
-                f"{self.path}/{_OWNER}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-            )
-            os.write(self._owner_fd, f"{os.getpid()}\n".encode())
-            lock_try(self._owner_fd, exclusive=True)
+            try:
+                self._owner_fd = _open_owner(self.path)
+            except BaseException:
+                # The next `rootfs` tries again, and would leave one more.
+                _remove(self.path)
+                raise
         self._is_private = False
         self._mutex = threading.Lock()
 
@@ -112,6 +113,18 @@ def clear_left_behind(store: Store, *, timeout_s: float | None) -> None:
                     _clear(store, entry.path)
     except (StoreError, OSError) as error:
         log.warning("what a crashed holdfs left in %s was not cleared: %s", top, error)
+
+
+def _open_owner(path: str) -> int:
+    """Make the file that says who has the directory; it is locked until it is closed."""
+    fd = os.open(f"{path}/{_OWNER}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, f"{os.getpid()}\n".encode())
+        lock_try(fd, exclusive=True)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _clear(store: Store, path: str) -> None:

@@ -15,13 +15,6 @@ def create_snapshot(source_fd: int, dir_fd: int, name: str) -> None:
     _check(lib.hold_btrfs_snapshot(source_fd, dir_fd, os.fsencode(name)), name)
 
 
-def is_subvolume(fd: int) -> bool:
-    """Whether `fd` is open on the top directory of a subvolume."""
-    result: int = lib.hold_btrfs_is_subvolume(fd)
-    _check(result, f"fd {fd}")
-    return result == 1
-
-
 def destroy_subvolume(dir_fd: int, name: str) -> None:
     """
     Destroy the subvolume `name` in `dir_fd` and all that are in it.

@@ -55,7 +55,8 @@ int hold_btrfs_snapshot(int source_fd, int dir_fd, const char *name)
     return ioctl(dir_fd, BTRFS_IOC_SNAP_CREATE_V2, &arguments) < 0 ? -errno : 0;
 }
 
-int hold_btrfs_is_subvolume(int fd)
+/* 1 if fd is open on the top directory of a subvolume, 0 if not, or -errno. */
+static int is_subvolume(int fd)
 {
     struct statfs system;
     struct stat found;
@@ -128,7 +129,7 @@ static int destroy(int dir_fd, const char *name, int nesting)
     fd = open_directory(dir_fd, name);
     if (fd < 0)
         return fd;
-    result = hold_btrfs_is_subvolume(fd);
+    result = is_subvolume(fd);
     if (result == 0)
         result = -EINVAL;
     if (result > 0)

@@ -16,9 +16,6 @@ int hold_btrfs_create(int dir_fd, const char *name);
  * taken along: they are empty directories in the snapshot. 0, or -errno. */
 int hold_btrfs_snapshot(int source_fd, int dir_fd, const char *name);
 
-/* 1 if fd is open on the top directory of a subvolume, 0 if not, or -errno. */
-int hold_btrfs_is_subvolume(int fd);
-
 /* Destroy a subvolume and all those in it, the quota groups of all included. 0, or -errno with a
  * part destroyed; -EINVAL when name is no subvolume. What is in use stays readable until it is
  * closed. */

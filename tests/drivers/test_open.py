@@ -71,6 +71,7 @@ def test_the_state_of_several_drivers_is_an_error(
         f"{graph_run.graph} contains several valid graphdrivers: {', '.join(states)}; "
         "Please cleanup or explicitly choose storage driver (-s <DRIVER>)" == raised.value.words
     )
+    assert "choose one with --storage-driver" in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["zfs", "nonsense"])
