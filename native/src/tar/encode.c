@@ -206,22 +206,22 @@ bool encoder_splices(const struct encoder *encoder)
     return encoder->is_pipe && encoder->compression == HOLD_COMPRESSION_NONE;
 }
 
-int encoder_splice(struct encoder *encoder, int from_fd, uint64_t size)
+int encoder_splice(struct encoder *encoder, int from_fd, uint64_t *left)
 {
     unsigned flags = encoder->cancel_fd < 0 ? 0 : SPLICE_F_NONBLOCK;
 
-    while (size > 0) {
+    while (*left > 0) {
         int result = encoder->cancel_fd < 0 ? 0 : wait_until_writable(encoder);
         ssize_t moved;
 
         if (result < 0)
             return result;
-        moved = splice(from_fd, NULL, encoder->fd, NULL, size, flags);
+        moved = splice(from_fd, NULL, encoder->fd, NULL, *left, flags);
         if (moved < 0 && (errno == EINTR || (errno == EAGAIN && encoder->cancel_fd >= 0)))
             continue;
         if (moved <= 0)
             return moved < 0 ? -errno : -ESTALE;
-        size -= (uint64_t)moved;
+        *left -= (uint64_t)moved;
         encoder->written += (uint64_t)moved;
     }
     return 0;

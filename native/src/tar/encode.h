@@ -21,9 +21,9 @@ int encode(struct encoder *encoder, const unsigned char *data, size_t length, bo
 /* Whether the pages of a file can go out as they are: into a pipe, not compressed. */
 bool encoder_splices(const struct encoder *encoder);
 
-/* Let so much of a file go out so, from where it stands. 0, -ESTALE if it is shorter, -EINVAL before
- * anything if its file system can't, or -errno. */
-int encoder_splice(struct encoder *encoder, int from_fd, uint64_t size);
+/* Let *left bytes of a file go out so, from where it stands; *left is what did not. 0, -ESTALE if it
+ * is shorter, -EINVAL if its file system can't, or -errno. */
+int encoder_splice(struct encoder *encoder, int from_fd, uint64_t *left);
 
 /* Bytes that went to fd. */
 uint64_t encoder_written(const struct encoder *encoder);

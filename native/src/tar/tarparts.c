@@ -17,7 +17,7 @@
  */
 enum {
     SLOTS = 16, SLOT = 256 << 10, PIPE = 1 << 20,
-    SPLICED = 64 << 10 /* a file so large is not worth copying */
+    SPLICED = 32 << 10 /* a file so large is not worth copying */
 };
 
 struct slot {
@@ -187,11 +187,14 @@ static int put_through(struct slot *slot, int fd, uint64_t size, bool *is_read)
     int result = 0;
 
     if (size >= SPLICED && encoder_splices(outlet->encoder)) {
-        result = encoder_splice(outlet->encoder, fd, size);
+        uint64_t left = size;
+
+        result = encoder_splice(outlet->encoder, fd, &left);
         *is_read = result == -ESTALE;
-        if (result != -EINVAL)
-            return *is_read ? result : note(outlet, size, result);
-        result = 0;
+        if (*is_read)
+            return result;
+        result = note(outlet, size - left, result == -EINVAL ? 0 : result);
+        size = left; /* 0, or for reading */
     }
     while (size > 0 && result == 0) {
         size_t now = size < SLOT ? (size_t)size : SLOT;
