@@ -101,7 +101,7 @@ struct hold_tar_out_result {
 };
 
 /* Write the tar that a tar-split describes: its own bytes, and the content of files, each looked up
- * in the directories in turn and checked against its sum. Uses some 20 MiB and four threads.
+ * in the directories in turn and checked against its sum. Uses some 20 MiB and six threads.
  *
  * 0, or -errno: -EBADMSG if a file is not what it was, or the tar-split is damaged, -ENOENT and the
  * like if one can't be opened, -ECANCELED, -EPIPE. Part of the tar has been written then. */
@@ -159,7 +159,8 @@ int64_t hold_changes_read(struct hold_change_list *list, char *to, size_t room);
 void hold_changes_free(struct hold_change_list *list);
 
 /* Write the tar of what differs, with the headers of containers-storage 1.43. As
- * hold_tar_from_split otherwise. */
+ * hold_tar_from_split otherwise. Into a pipe larger files go as the pages that they are: who changes
+ * one before the reader has it changes what that reads. */
 int hold_tar_from_diff(const struct hold_diff_options *diff,
                        const struct hold_tar_out_options *options,
                        struct hold_tar_out_result *result);

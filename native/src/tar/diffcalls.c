@@ -21,11 +21,22 @@ int hold_tar_from_diff(const struct hold_diff_options *diff,
                        const struct hold_tar_out_options *options,
                        struct hold_tar_out_result *result)
 {
-    struct producer *generator = generator_new(diff);
     struct lookup lookup = {.fds = &diff->new_fd, .count = 1};
-    int code = generator ? tar_write(generator, &lookup, options, result) : -ENOMEM;
+    int code = -ENOMEM;
 
-    generator_free(generator);
+    if (diff_is_walk(diff)) {
+        struct parts *parts = tree_parts_new(diff);
+
+        if (parts)
+            code = tar_write_parts(parts, &lookup, options, result);
+        tree_parts_free(parts);
+    } else {
+        struct producer *generator = generator_new(diff);
+
+        if (generator)
+            code = tar_write(generator, &lookup, options, result);
+        generator_free(generator);
+    }
     return code;
 }
 

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <isa-l/igzip_lib.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ struct encoder {
     enum hold_compression compression;
     int fd, cancel_fd; /* the latter -1 where nothing can be canceled, or need not be */
     bool has_no_nowait;
+    bool is_pipe;
     uint64_t written;
     ZSTD_CStream *zstd;
     struct isal_zstream *gzip;
@@ -60,8 +62,11 @@ struct encoder *encoder_new(enum hold_compression compression, int fd, int cance
         return NULL;
     encoder->compression = compression;
     encoder->fd = fd;
+    if (fstat(fd, &found) < 0)
+        found.st_mode = 0;
+    encoder->is_pipe = S_ISFIFO(found.st_mode);
     /* A file takes what it is given. */
-    encoder->cancel_fd = fstat(fd, &found) == 0 && S_ISREG(found.st_mode) ? -1 : cancel_fd;
+    encoder->cancel_fd = S_ISREG(found.st_mode) ? -1 : cancel_fd;
     if (compression == HOLD_COMPRESSION_GZIP)
         result = start_gzip(encoder);
     else if (compression == HOLD_COMPRESSION_ZSTD)
@@ -194,4 +199,30 @@ int encode(struct encoder *encoder, const unsigned char *data, size_t length, bo
     if (encoder->compression == HOLD_COMPRESSION_ZSTD)
         return encode_zstd(encoder, data, length, is_last);
     return write_all(encoder, data, length);
+}
+
+bool encoder_splices(const struct encoder *encoder)
+{
+    return encoder->is_pipe && encoder->compression == HOLD_COMPRESSION_NONE;
+}
+
+int encoder_splice(struct encoder *encoder, int from_fd, uint64_t *left)
+{
+    unsigned flags = encoder->cancel_fd < 0 ? 0 : SPLICE_F_NONBLOCK;
+
+    while (*left > 0) {
+        int result = encoder->cancel_fd < 0 ? 0 : wait_until_writable(encoder);
+        ssize_t moved;
+
+        if (result < 0)
+            return result;
+        moved = splice(from_fd, NULL, encoder->fd, NULL, *left, flags);
+        if (moved < 0 && (errno == EINTR || (errno == EAGAIN && encoder->cancel_fd >= 0)))
+            continue;
+        if (moved <= 0)
+            return moved < 0 ? -errno : -ESTALE;
+        *left -= (uint64_t)moved;
+        encoder->written += (uint64_t)moved;
+    }
+    return 0;
 }

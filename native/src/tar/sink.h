@@ -24,10 +24,12 @@ static inline void close_sink_file(const struct sink_file *file)
         close(file->fd);
 }
 
-/* Both return 0 or a failure that the sink has noted, or notes itself. */
+/* All return 0 or a failure that the sink has noted, or notes itself. */
 struct sink {
     int (*bytes)(struct sink *sink, const void *data, size_t length);
     int (*file)(struct sink *sink, const struct sink_file *file);
+    /* Wait until all that is before this is put; NULL: it always is. */
+    int (*in_order)(struct sink *sink);
 };
 
 /* Directories that names are looked up in, one after the other. */

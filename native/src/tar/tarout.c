@@ -21,8 +21,8 @@
  */
 enum {
     RING = 12 << 20, LARGE = 1 << 20, PIPE = 1 << 20, WRITE_BATCH = 256 << 10,
-    READERS = 2, TASKS = 128, /* few, as each may have a file open */
-    WAKE_TASKS = 16, BATCH_TASKS = 16, BATCH_BYTES = 256 << 10
+    READERS = 4, /* more than there are processors, for a disk to have more to do at a time */
+    TASKS = 256, WAKE_TASKS = 64, BATCH_TASKS = 32, BATCH_BYTES = 256 << 10
 };
 
 struct task {

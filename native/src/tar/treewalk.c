@@ -126,92 +126,187 @@ void names_free(struct names *names)
 
 /* -- the walk -- */
 
-struct walk {
+struct tree_walk {
     int top_fd;
-    bool opens;
-    tree_visit *visit;
-    void *context;
-    struct tree_failure *failure;
+    bool has_entered; /* the directory at path */
     char path[PATH_MAX];
+    struct listed {
+        struct names names;
+        size_t next, length; /* of the names; of the path */
+    } *listed; /* from the top down */
+    size_t depth, room;
 };
 
-static int fail_at(struct walk *walk, int error)
+static int fail_at(struct tree_failure *failure, const char *path, int error)
 {
-    if (walk->failure->path[0] == 0)
-        (void)snprintf(walk->failure->path, sizeof walk->failure->path, "/%.500s", walk->path);
+    if (failure->path[0] == 0)
+        (void)snprintf(failure->path, sizeof failure->path, "/%.500s", path);
     return error;
 }
 
-/* Open the directory at walk->path and go there. */
-static int enter(struct walk *walk)
+struct tree_walk *tree_walk_new(int top_fd)
 {
-    int fd = tree_open(walk->top_fd, walk->path);
+    struct tree_walk *walk = calloc(1, sizeof *walk);
 
-    if (fd >= 0 && fchdir(fd) < 0) {
-        int result = -errno;
-
-        close(fd);
-        return result;
-    }
-    return fd;
+    if (walk)
+        walk->top_fd = top_fd;
+    return walk;
 }
 
-/* length is that of walk->path. */
-static int walk_directory(struct walk *walk, size_t length)
+void tree_walk_free(struct tree_walk *walk)
 {
-    struct names names = {0};
-    int fd = enter(walk), result = fd < 0 ? fd : names_read(&names, fd);
+    if (!walk)
+        return;
+    while (walk->depth > 0)
+        names_free(&walk->listed[--walk->depth].names);
+    free(walk->listed);
+    free(walk);
+}
 
-    for (size_t i = 0; result >= 0 && i < names.count; i++) {
-        const char *name = names.list[i];
-        size_t name_length = strlen(name), below = length > 0 ? length + 1 : 0;
-        struct tree_entry entry = {
-            .path = walk->path, .name = name, .directory_fd = fd, .fd = -1};
+/* Where the file system does not say in its lists of what type a name is, ask for it. */
+static int find_types(struct names *names, int fd)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        struct statx found;
+        int result;
 
-        if (below + name_length + 1 > sizeof walk->path) {
-            result = -ENAMETOOLONG;
+        if (name_type(names->list[i]) != DT_UNKNOWN)
+            continue;
+        result = tree_stat(fd, names->list[i], &found);
+        if (result < 0)
+            return result;
+        names->list[i][-1] = (char)IFTODT(found.stx_mode);
+    }
+    return 0;
+}
+
+/* List the directory at walk->path: none stays open, however deep. */
+static int enter(struct tree_walk *walk)
+{
+    struct listed *listed;
+    int fd, result;
+
+    if (walk->depth == walk->room) {
+        size_t room = walk->room * 2 + 16;
+
+        listed = realloc(walk->listed, room * sizeof *listed);
+        if (!listed)
+            return -ENOMEM;
+        walk->listed = listed;
+        walk->room = room;
+    }
+    fd = tree_open(walk->top_fd, walk->path);
+    if (fd < 0)
+        return fd;
+    listed = &walk->listed[walk->depth++];
+    *listed = (struct listed){.length = strlen(walk->path)};
+    result = names_read(&listed->names, fd);
+    if (result == 0)
+        result = find_types(&listed->names, fd);
+    close(fd);
+    return result;
+}
+
+/* Join a name to the path whose length this is. 0 or -ENAMETOOLONG. */
+static int join(char path[PATH_MAX], size_t length, const char *name)
+{
+    size_t below = length > 0 ? length + 1 : 0, size = strlen(name) + 1;
+
+    if (below + size > PATH_MAX)
+        return -ENAMETOOLONG;
+    if (length > 0)
+        path[length] = '/';
+    memcpy(path + below, name, size);
+    return 0;
+}
+
+static void add_name(struct tree_run *run, size_t *used, const char *name)
+{
+    size_t size = strlen(name) + 1;
+
+    run->text[(*used)++] = name[-1];
+    memcpy(run->text + *used, name, size);
+    run->names[run->count++] = run->text + *used;
+    *used += size;
+}
+
+int tree_walk_next(struct tree_walk *walk, struct tree_run *run, struct tree_failure *failure)
+{
+    struct listed *listed;
+    size_t used = 0;
+    int result = walk->has_entered ? 0 : enter(walk);
+
+    if (result < 0)
+        return fail_at(failure, walk->path, result);
+    walk->has_entered = true;
+    for (;;) {
+        if (walk->depth == 0)
+            return 0;
+        listed = &walk->listed[walk->depth - 1];
+        walk->path[listed->length] = 0;
+        if (listed->next < listed->names.count)
             break;
-        }
-        if (length > 0)
-            walk->path[length] = '/';
-        memcpy(walk->path + below, name, name_length + 1);
-        result = walk->opens ? tree_look(fd, name, &entry.found, &entry.fd)
-                             : tree_stat(fd, name, &entry.found);
+        names_free(&listed->names);
+        walk->depth--;
+    }
+    memcpy(run->directory, walk->path, listed->length + 1);
+    run->count = 0;
+    while (walk->has_entered && listed->next < listed->names.count && run->count < RUN_NAMES &&
+           used + NAME_MAX + 2 <= sizeof run->text) {
+        const char *name = listed->names.list[listed->next++];
+
+        add_name(run, &used, name);
+        /* Its names come next. Too long a path is told of where the name is looked at. */
+        if (name_type(name) == DT_DIR && join(walk->path, listed->length, name) == 0)
+            walk->has_entered = false;
+    }
+    return 1;
+}
+
+int tree_run_visit(int top_fd, const struct tree_run *run, bool opens, tree_visit *visit,
+                   void *context, struct tree_failure *failure)
+{
+    size_t length = strlen(run->directory);
+    char path[PATH_MAX];
+    int fd = tree_open(top_fd, run->directory), result = fd < 0 ? fd : 0;
+
+    memcpy(path, run->directory, length + 1);
+    if (result == 0 && fchdir(fd) < 0)
+        result = -errno;
+    for (size_t i = 0; result >= 0 && i < run->count; i++) {
+        const char *name = run->names[i];
+        struct tree_entry entry = {.path = path, .name = name, .directory_fd = fd, .fd = -1};
+
+        result = join(path, length, name);
         if (result == 0)
-            result = walk->visit(walk->context, &entry);
+            result = opens ? tree_look(fd, name, &entry.found, &entry.fd)
+                           : tree_stat(fd, name, &entry.found);
+        if (result == 0)
+            result = visit(context, &entry);
         if (entry.fd >= 0)
             close(entry.fd);
-        if (result < 0) {
-            fail_at(walk, result);
-            break;
-        }
-        if (S_ISDIR(entry.found.stx_mode)) {
-            /* However deep, only one is open. */
-            close(fd);
-            result = walk_directory(walk, below + name_length);
-            walk->path[length] = 0;
-            fd = result < 0 ? -1 : enter(walk);
-            result = fd < 0 && result >= 0 ? fd : result;
-        }
-        walk->path[length] = 0;
     }
     if (result < 0)
-        fail_at(walk, result);
+        fail_at(failure, path, result);
     if (fd >= 0)
         close(fd);
-    names_free(&names);
-    return result;
+    return result < 0 ? result : 0;
 }
 
 int walk_tree(int top_fd, bool opens, tree_visit *visit, void *context,
               struct tree_failure *failure)
 {
-    struct walk walk = {.top_fd = top_fd,
-                        .opens = opens,
-                        .visit = visit,
-                        .context = context,
-                        .failure = failure};
-    int result = walk_directory(&walk, 0);
+    struct tree_walk *walk = tree_walk_new(top_fd);
+    struct tree_run run;
+    int result = walk ? 1 : -ENOMEM;
 
-    return result < 0 ? result : 0;
+    while (result > 0) {
+        result = tree_walk_next(walk, &run, failure);
+        if (result > 0) {
+            result = tree_run_visit(top_fd, &run, opens, visit, context, failure);
+            result = result < 0 ? result : 1;
+        }
+    }
+    tree_walk_free(walk);
+    return result;
 }

@@ -2,6 +2,7 @@
 #ifndef HOLDFS_TREEWALK_H
 #define HOLDFS_TREEWALK_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,5 +80,24 @@ struct tree_entry {
 typedef int tree_visit(void *context, struct tree_entry *entry);
 int walk_tree(int top_fd, bool opens, tree_visit *visit, void *context,
               struct tree_failure *failure);
+
+/* The same walk in parts, which several threads can visit at once: names of one directory that
+ * follow each other, a directory only at their end. */
+enum { RUN_NAMES = 64, RUN_TEXT = 4 << 10 };
+struct tree_run {
+    char directory[PATH_MAX]; /* beneath the top; "" is that itself */
+    const char *names[RUN_NAMES]; /* as from names_read, in text */
+    size_t count;
+    char text[RUN_TEXT];
+};
+
+struct tree_walk;
+struct tree_walk *tree_walk_new(int top_fd);
+void tree_walk_free(struct tree_walk *walk);
+/* 1 and the next run, 0 at the end, or -errno. */
+int tree_walk_next(struct tree_walk *walk, struct tree_run *run, struct tree_failure *failure);
+/* Visit all of a run, in its directory. 0 or -errno. */
+int tree_run_visit(int top_fd, const struct tree_run *run, bool opens, tree_visit *visit,
+                   void *context, struct tree_failure *failure);
 
 #endif
