@@ -75,6 +75,23 @@ def test_in_a_user_namespace_devices_are_left_out(tmp_path: Path) -> None:
     assert ["fifo"] == os.listdir(target)
 
 
+def test_the_order_of_the_descriptors_does_not_matter(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "d").mkdir(parents=True)
+    (source / "d/f").write_text("content")
+    target.mkdir()
+    target_fd = os.open(target, os.O_RDONLY)
+    other_fd = os.open(tmp_path, os.O_RDONLY)
+    source_fd = os.open(source, os.O_RDONLY)
+    try:
+        copy_tree(source_fd, target_fd)
+    finally:
+        for fd in (target_fd, other_fd, source_fd):
+            os.close(fd)
+
+    assert "content" == (target / "d/f").read_text()
+
+
 def test_a_failure_names_the_path(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "d").mkdir(parents=True)
