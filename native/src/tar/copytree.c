@@ -140,15 +140,16 @@ static int copy_special(const struct worker *worker, int from_fd, int to_fd, con
 
 /* -- directories -- */
 
-/* What is made in the directory belongs to us, unless that gives it its own group. made: what the
- * directory itself is. */
-static int find_owner(struct worker *worker, int to_fd, struct statx *made)
+/* What is made in the directory belongs to us, unless that gives it its own group. */
+static int find_owner(struct worker *worker, int to_fd)
 {
-    if (statx(to_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, made) < 0)
+    struct stat found;
+
+    if (fstat(to_fd, &found) < 0)
         return -errno;
     worker->owner = (struct copied_owner){
         .ignores_errors = worker->copy->ignore_chown_errors,
-        .is_known = made->stx_gid == getegid(),
+        .is_known = found.st_gid == getegid(),
         .uid = geteuid(),
         .gid = getegid(),
     };
@@ -169,9 +170,8 @@ static int copy_entries(struct worker *worker, const char *path, int from_fd, in
         if (result < 0) {
             fail(copy, result, path);
         } else if (S_ISDIR(found.stx_mode)) {
-            result = mkdirat(to_fd, name, (found.stx_mode & 0777) | 0700) < 0
-                         ? -errno
-                         : push(copy, &copy->stack, path, name);
+            result = mkdirat(to_fd, name, 0700) < 0 ? -errno
+                                                    : push(copy, &copy->stack, path, name);
         } else if (found.stx_nlink > 1) {
             result = push(copy, &copy->linked, path, name);
             if (from >= 0)
@@ -205,7 +205,7 @@ static int open_both(const struct copy *copy, const char *path, int *from_fd, in
 
 static int copy_directory(struct worker *worker, const char *path)
 {
-    struct statx found, made;
+    struct statx found;
     int from_fd, to_fd, result = open_both(worker->copy, path, &from_fd, &to_fd);
 
     if (result < 0)
@@ -213,12 +213,11 @@ static int copy_directory(struct worker *worker, const char *path)
     /* Before reading it changes its time of access. */
     result = statx(from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &found) < 0 ? -errno : 0;
     if (result == 0)
-        result = find_owner(worker, to_fd, &made);
+        result = find_owner(worker, to_fd);
     if (result == 0)
         result = copy_entries(worker, path, from_fd, to_fd);
     if (result == 0)
-        result = copy_attributes(&worker->owner, from_fd, to_fd, &found,
-                                 made.stx_mode == found.stx_mode);
+        result = copy_attributes(&worker->owner, from_fd, to_fd, &found, false);
     close(from_fd);
     close(to_fd);
     return result;
@@ -317,7 +316,9 @@ static int copy_linked(struct worker *worker, struct inodeset *set, const char *
     result = open_both(copy, above, &from_fd, &to_fd);
     if (result < 0)
         return result;
-    result = find_owner(worker, to_fd, &directory);
+    result = statx(to_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &directory) < 0 ? -errno : 0;
+    if (result == 0)
+        result = find_owner(worker, to_fd);
     if (result == 0)
         result = tree_stat(from_fd, name, &found);
     if (result == 0) {
