@@ -176,23 +176,28 @@ def _each(lead: str, cell: Cell) -> str:
 def _layer_tree(snapshot: Snapshot) -> Iterator[str]:
     from holdfs.core.cli import tree
 
-    layers = snapshot.layers
-    parents = {layer_id: layers.head(layer_id).parent for layer_id in layers}
-    notes = {layer_id: list(_layer_notes(snapshot, layer_id)) for layer_id in layers}
-    return tree.lines(parents, notes)
+    layers, mounts = snapshot.layers, snapshot.mounts
+    images = _noted(snapshot.images, "image")
+    containers = _noted(snapshot.containers, "container")
+    notes = {
+        layer_id: [
+            *[f"name: {name}" for name in entries(names)],
+            *([f"mount: {mounts[layer_id].path}"] if layer_id in mounts else ()),
+            *[note for image_id in snapshot.images_on(layer_id) for note in images[image_id]],
+            # Of several containers the last is shown.
+            *[note for i in snapshot.containers_on(layer_id)[-1:] for note in containers[i]],
+        ]
+        for layer_id, names in layers.column("names")
+    }
+    return tree.lines({i: str(parent) for i, parent in layers.column("parent")}, notes)
 
 
-def _layer_notes(snapshot: Snapshot, layer_id: str) -> Iterator[str]:
-    yield from (f"name: {name}" for name in snapshot.layers.names_of(layer_id))
-    if mounted := snapshot.mounts.get(layer_id):
-        yield f"mount: {mounted.path}"
-    for image_id in snapshot.images_on(layer_id):
-        yield f"image: {image_id}"
-        yield from (f"image name: {name}" for name in snapshot.images.names_of(image_id))
-    for container_id in snapshot.containers_on(layer_id)[-1:]:
-        yield f"container: {container_id}"
-        names = snapshot.containers.names_of(container_id)
-        yield from (f"container name: {name}" for name in names)
+def _noted(records: Records[Any], kind: str) -> dict[str, list[str]]:
+    """Return what is told below its layer of each image or container."""
+    return {
+        record_id: [f"{kind}: {record_id}", *[f"{kind} name: {name}" for name in entries(names)]]
+        for record_id, names in records.column("names")
+    }
 
 
 def _records(records: Records[R], ids: Sequence[str], *, if_none: bytes) -> int:
