@@ -190,10 +190,12 @@ static int put_through(struct slot *slot, int fd, uint64_t size, bool *is_read)
         uint64_t left = size;
 
         result = encoder_splice(outlet->encoder, fd, &left);
-        *is_read = result == -ESTALE;
+        if (result == -EINVAL) /* what holds the file has no such call */
+            result = 0;
+        *is_read = result < 0 && result != -EPIPE && result != -ECANCELED;
         if (*is_read)
             return result;
-        result = note(outlet, size - left, result == -EINVAL ? 0 : result);
+        result = note(outlet, size - left, result);
         size = left; /* 0, or for reading */
     }
     while (size > 0 && result == 0) {
