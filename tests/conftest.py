@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 
 from tests.mounts import unmount_below
 from tests.needs import loop_mounted, missing, needs, skips_are_failures
@@ -31,6 +32,9 @@ class GraphRun(NamedTuple):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*names): what the machine must offer; tests/needs.py")
+    # No test fails for having taken long on a busy machine.
+    settings.register_profile("holdfs", deadline=None)
+    settings.load_profile("holdfs")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
