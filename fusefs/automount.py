@@ -18,6 +18,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakValueDictionary
 
 from holdfs.core.errors import (
     LayerMounted,
@@ -40,7 +41,7 @@ _RELEASE_ROUNDS: Final = 5
 _SHORTEST_PAUSE_S: Final = 0.02
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class _Slot:
     """
     One layer's mount of one sort. `lock` covers a link being read and its mount, an expiry and the
@@ -82,8 +83,9 @@ class Automount:
         self._cover = cover
         # Into our mount namespace: the user's programs are in another one.
         self._way_in = f"/proc/{os.getpid()}/root" if cover is not None else ""
-        self._slots: dict[tuple[str, bool], _Slot] = {}
         self._mutex = threading.Lock()  # for what follows; taken last, and never while waiting
+        # Those in use: whose mount is there, or that somebody is about to mount.
+        self._slots: WeakValueDictionary[tuple[str, bool], _Slot] = WeakValueDictionary()
         self._mounted: dict[_Slot, None] = {}
         self._making_directory = threading.Lock()
         self._run_directory: RunDirectory | None = None

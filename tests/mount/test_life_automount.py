@@ -5,6 +5,7 @@ No FUSE here: the class is used as the tree's nodes use it, by several threads a
 """
 
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -179,6 +180,21 @@ def test_what_was_deleted_and_is_in_use_stays_until_it_is_left(scene: Scene) -> 
             os.close(fd)
 
         expire_until(automount, lambda: not is_readable(automount))
+
+
+def test_nothing_is_kept_of_a_layer_whose_mount_is_gone(scene: Scene) -> None:
+    def kept() -> int:
+        gc.collect()
+        return sum(type(each).__name__ == "_Slot" for each in gc.get_objects())
+
+    with closing(scene.automount(idle_s=0.2)) as automount:
+        before = kept()
+        automount.target("images", scene.image)
+        automount.target("containers", scene.web.id)
+        mounted = kept()
+        expire_until(automount, lambda: not is_readable(automount))
+
+        assert (2, 0) == (mounted - before, kept() - before)
 
 
 # -- many at once, crashes, the end -------------------------------------------------------------
