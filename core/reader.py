@@ -16,7 +16,7 @@ from holdfs.core.reading import Records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from holdfs.core.formats.shapes import Shape
     from holdfs.core.lockfile import LockFile, LockGroup
@@ -71,21 +71,19 @@ class Reader(Generic[R]):
                 self._current = self._read(token, self._current)
             return self._current
 
-    def lines(
-        self, made: Callable[[bytes, bytes], memoryview | None], keys: tuple[str, ...]
-    ) -> memoryview | None:
+    def only(self, keys: tuple[str, ...]) -> tuple[bytes, bytes] | None:
         """
-        Return the lines that `made` gives for all records, without keeping any.
+        Return the one file that has records, and what these may hold, for who keeps none of them.
 
-        None where it gives none, or more than one file has records: `current` is to be asked then.
+        None where several have: `current` is to be asked then. An empty array where none has.
 
         Args:
-            made: Takes a file's content, and what its records may hold, with these keys wanted.
+            keys: Those that are wanted.
         """
         files = [data for source in self.sources if (data := read_data(source.path))]
-        if len(files) != 1:
+        if len(files) > 1:
             return None
-        return made(files[0], self.shape.spec(keys))
+        return (files[0] if files else b"[]", self.shape.spec(keys))
 
     def _read(self, token: bytes, known: Records[R] | None) -> Records[R]:
         parts = []

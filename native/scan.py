@@ -8,7 +8,7 @@ from holdfs.native._native import ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
 _SPAN_BYTES = 8
@@ -75,15 +75,49 @@ def image_lines(data: bytes, keys: bytes) -> memoryview | None:
     Args:
         keys: What an image may hold, these wanted: ID, names, digest, keys and digests of its data.
     """
-    scanned = _scan(data, keys, 5)
+    images = _scan_once(data, keys, 5)
+    if images is None:
+        return None
+    _, found, _texts = images
+    text = _room_for(found)
+    return memoryview(ffi.buffer(text, lib.hold_image_lines(found, text)))
+
+
+def layer_lines(
+    layers: tuple[bytes, bytes], images: tuple[bytes, bytes], containers: tuple[bytes, bytes]
+) -> memoryview | None:
+    """
+    Return what `layers` shows of three JSON arrays; None as `image_lines`, or for mapped layers.
+
+    Args:
+        layers: The array, and what a layer may hold, these wanted: ID, names.
+        images: As well, of images: ID, layer, names, mapped layers.
+        containers: As well, of containers: ID, layer, names.
+    """
+    used, ours, others = _scan_once(*layers, 2), _scan_once(*images, 4), _scan_once(*containers, 3)
+    if used is None or ours is None or others is None:
+        return None
+    (_, found, _texts), (images_count, on, _), (containers_count, run, _) = used, ours, others
+    # Each line of a column that has nothing is its end.
+    if on[3].size != images_count:
+        return None
+    text = _room_for([*found, *on, *run])
+    users = images_count + containers_count
+    size: int = lib.hold_layer_lines(found, on, run, users, text)
+    return None if size < 0 else memoryview(ffi.buffer(text, size))
+
+
+def _scan_once(data: bytes, keys: bytes, columns: int) -> tuple[int, Any, Sequence[Any]] | None:
+    """Return the count of records, columns and what these are in; None if an ID is there twice."""
+    scanned = _scan(data, keys, columns)
     if scanned is None:
         return None
-    _, count, found, _texts = scanned
-    if lib.hold_has_twice(found, count) != 0:
-        return None
-    room = lib.HOLD_LINES_GROWTH * sum(column.size for column in found)
-    text = _uncleared("char[]", room)
-    return memoryview(ffi.buffer(text, lib.hold_image_lines(found, text)))
+    _, count, found, texts = scanned
+    return None if lib.hold_has_twice(found, count) != 0 else (count, found, texts)
+
+
+def _room_for(columns: Iterable[Any]) -> Any:
+    return _uncleared("char[]", lib.HOLD_LINES_GROWTH * sum(column.size for column in columns))
 
 
 def scan_members(data: bytes) -> list[tuple[str, bytes]] | None:

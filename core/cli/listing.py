@@ -41,9 +41,22 @@ def layers(store: Store, given: Given, arguments: list[str]) -> int:
         if given.flag("json"):
             return _records(records, list(records), if_none=b"null")
         return _lines(iter(records), records)
+    if not given.flag("tree") and (text := _quick_layers(store)) is not None:
+        output.out_bytes(text)
+        return 0
     snapshot = store.snapshot()
     lines = _layer_tree(snapshot) if given.flag("tree") else _layer_lines(snapshot)
     return _lines(lines, snapshot.layers, snapshot.images, snapshot.containers)
+
+
+def _quick_layers(store: Store) -> memoryview | None:
+    """Return all lines of `layers` at once; None where it takes a look at each."""
+    layers = store.layers.only(("id", "names"))
+    images = store.images.only(("id", "layer", "names", "mapped-layers"))
+    containers = store.containers.only(("id", "layer", "names"))
+    if layers is None or images is None or containers is None:
+        return None
+    return scan.layer_lines(layers, images, containers)
 
 
 def storage_layers(store: Store, given: Given, arguments: list[str]) -> int:
@@ -59,7 +72,8 @@ def storage_layers(store: Store, given: Given, arguments: list[str]) -> int:
 def images(store: Store, given: Given, arguments: list[str]) -> int:
     """List images: IDs, names, digests and data items, or their records."""
     if not (given.flag("json") or given.flag("quiet")):
-        text = store.images.lines(scan.image_lines, _SHOWN)
+        found = store.images.only(_SHOWN)
+        text = scan.image_lines(*found) if found is not None else None
         if text is not None:
             output.out_bytes(text)
             return 0

@@ -43,6 +43,11 @@ static bool take(struct text *from, char sign, struct text *found)
     return true;
 }
 
+static struct text whole(const struct hold_column *column)
+{
+    return (struct text){column->text, column->text + column->size};
+}
+
 static bool is_same(struct text a, struct text b)
 {
     size_t size = (size_t)(a.end - a.at);
@@ -107,27 +112,45 @@ static uint64_t hash(struct text value)
     return sum;
 }
 
+/* Texts that are found by what they are. */
+struct table {
+    size_t room; /* a power of two, more than there will be texts */
+    struct text *places;
+};
+
+/* With room for so many. 0 or -ENOMEM. */
+static int table_make(struct table *table, size_t count)
+{
+    table->room = 16;
+    while (table->room < 2 * count)
+        table->room *= 2;
+    table->places = calloc(table->room, sizeof *table->places);
+    return table->places ? 0 : -ENOMEM;
+}
+
+/* Where the text is, or is to be put: its at is NULL there. */
+static size_t table_find(const struct table *table, struct text text)
+{
+    size_t at = hash(text) % table->room;
+
+    while (table->places[at].at && !is_same(table->places[at], text))
+        at = (at + 1) % table->room;
+    return at;
+}
+
 int hold_has_twice(const struct hold_column *column, size_t count)
 {
-    struct text left = {column->text, column->text + column->size}, line;
-    struct text *places;
-    size_t room = 16;
-    int is_twice = 0;
+    struct text left = whole(column), line;
+    struct table table;
+    int is_twice = table_make(&table, count);
 
-    while (room < 2 * count)
-        room *= 2;
-    places = calloc(room, sizeof(*places));
-    if (!places)
-        return -ENOMEM;
-    while (!is_twice && count-- && take(&left, '\n', &line)) {
-        size_t at = hash(line) % room;
+    while (is_twice == 0 && count-- && take(&left, '\n', &line)) {
+        size_t at = table_find(&table, line);
 
-        while (places[at].at && !is_same(places[at], line))
-            at = (at + 1) % room;
-        is_twice = places[at].at != NULL;
-        places[at] = line;
+        is_twice = table.places[at].at != NULL;
+        table.places[at] = line;
     }
-    free(places);
+    free(table.places);
     return is_twice;
 }
 
@@ -137,7 +160,7 @@ size_t hold_image_lines(struct hold_column *columns, char *text)
     struct out out = {text};
 
     for (int i = 0; i < 5; i++)
-        left[i] = (struct text){columns[i].text, columns[i].text + columns[i].size};
+        left[i] = whole(&columns[i]);
     for (;;) {
         for (int i = 0; i < 5; i++)
             if (!take(&left[i], '\n', &cell[i]))
@@ -147,4 +170,84 @@ size_t hold_image_lines(struct hold_column *columns, char *text)
         put_digests(&out, cell[2], cell[3], cell[4]);
         put_each(&out, "\tdata: ", cell[3]);
     }
+}
+
+/* An image or a container. */
+struct user {
+    struct text id, names;
+    struct user *next; /* on the same layer */
+};
+
+struct layer_users {
+    struct user *first, *last, *container;
+};
+
+/* Take the next one of a set's columns: id, layer, names. */
+static bool take_user(struct text left[3], struct user *user, struct text *layer)
+{
+    user->next = NULL;
+    return take(&left[0], '\n', &user->id) && take(&left[1], '\n', layer) &&
+           take(&left[2], '\n', &user->names);
+}
+
+static void put_user(struct out *out, const char *lead, const struct user *user)
+{
+    put(out, lead, user->id);
+    put_each(out, "\t\tname: ", user->names);
+}
+
+/* Note each image and container at the layer that it is on. room is for all of them. */
+static void find_users(const struct table *table, struct layer_users *found, struct user *room,
+                       const struct hold_column *images, const struct hold_column *containers)
+{
+    struct text left[] = {whole(&images[0]), whole(&images[1]), whole(&images[2])}, layer;
+    struct text others[] = {whole(&containers[0]), whole(&containers[1]), whole(&containers[2])};
+
+    for (; take_user(left, room, &layer); room++) {
+        size_t at = table_find(table, layer);
+        struct layer_users *users = &found[at];
+
+        table->places[at] = layer;
+        if (users->last)
+            users->last->next = room;
+        else
+            users->first = room;
+        users->last = room;
+    }
+    for (; take_user(others, room, &layer); room++) {
+        size_t at = table_find(table, layer);
+
+        table->places[at] = layer;
+        found[at].container = room;
+    }
+}
+
+long hold_layer_lines(struct hold_column *layers, struct hold_column *images,
+                      struct hold_column *containers, size_t users, char *text)
+{
+    struct table table;
+    int result = table_make(&table, users);
+    struct layer_users *found = calloc(table.room, sizeof *found);
+    struct user *room = malloc((users + 1) * sizeof *room); /* the last take fails in it */
+    struct text ids = whole(&layers[0]), names = whole(&layers[1]), id, its;
+    struct out out = {text};
+
+    if (result < 0 || !found || !room)
+        result = -ENOMEM;
+    else
+        find_users(&table, found, room, images, containers);
+    while (result == 0 && take(&ids, '\n', &id) && take(&names, '\n', &its)) {
+        const struct layer_users *on = &found[table_find(&table, id)];
+
+        put(&out, "", id);
+        put_each(&out, "\tname: ", its);
+        for (const struct user *image = on->first; image; image = image->next)
+            put_user(&out, "\timage: ", image);
+        if (on->container)
+            put_user(&out, "\tcontainer: ", on->container);
+    }
+    free(room);
+    free(found);
+    free(table.places);
+    return result < 0 ? result : out.at - text;
 }

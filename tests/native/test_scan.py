@@ -3,11 +3,14 @@
 import json
 import os
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from holdfs.core.cli.listing import _SHOWN
-from holdfs.core.formats.shapes import IMAGES
+from holdfs.core.formats.shapes import CONTAINERS, IMAGES, LAYERS
 from holdfs.native import scan
 
 #: So much that two threads read it, and no whole number of anything.
@@ -60,3 +63,59 @@ def test_an_id_that_is_there_twice_is_not_listed_here(count: int, twice: str) ->
     ids = [twice, *(f"x{number}" for number in range(count))]
     assert _lines(ids) is not None
     assert _lines([*ids, twice]) is None
+
+
+Records: TypeAlias = list[dict[str, Any]]
+
+ON = st.sampled_from(["", "a", "b", "c", "ab", "gone"])
+NAMES = st.lists(st.text("aé𝄞 ", max_size=5))
+
+
+def records(*, layer: bool) -> st.SearchStrategy[Records]:
+    ids = st.text("abc", max_size=2)
+    members: dict[str, st.SearchStrategy[Any]] = {"id": ids, "names": NAMES}
+    if layer:
+        members["layer"] = ON
+    return st.lists(st.fixed_dictionaries(members), unique_by=lambda record: record["id"])
+
+
+def _layers(layers: Records, images: Records, containers: Records) -> str | None:
+    def file(of: Records) -> bytes:
+        return json.dumps(of, ensure_ascii=False, separators=(",", ":")).encode()
+
+    lines = scan.layer_lines(
+        (file(layers), LAYERS.spec(("id", "names"))),
+        (file(images), IMAGES.spec(("id", "layer", "names", "mapped-layers"))),
+        (file(containers), CONTAINERS.spec(("id", "layer", "names"))),
+    )
+    return None if lines is None else bytes(lines).decode()
+
+
+@given(layers=records(layer=False), images=records(layer=True), containers=records(layer=True))
+@example(layers=[], images=[], containers=[])
+def test_layers_are_listed_with_what_is_on_them(
+    layers: Records, images: Records, containers: Records
+) -> None:
+    def on(layer_id: str, users: Records) -> Records:
+        return [user for user in users if user["layer"] == layer_id]
+
+    expected = []
+    for layer in layers:
+        expected += [layer["id"], *(f"\tname: {name}" for name in layer["names"])]
+        last = on(layer["id"], containers)[-1:]
+        for kind, users in (("image", on(layer["id"], images)), ("container", last)):
+            for user in users:
+                expected += [f"\t{kind}: {user['id']}"]
+                expected += [f"\t\tname: {name}" for name in user["names"]]
+
+    assert "".join(f"{line}\n" for line in expected) == _layers(layers, images, containers)
+
+
+def test_layers_are_not_listed_here_if_an_image_has_several_or_an_id_is_there_twice() -> None:
+    layer, user = {"id": "a"}, {"id": "i", "layer": "a"}
+
+    assert _layers([layer], [user], [user]) is not None
+    assert _layers([layer], [{**user, "mapped-layers": ["b"]}], []) is None
+    assert _layers([layer, layer], [user], []) is None
+    assert _layers([layer], [user, user], []) is None
+    assert _layers([layer], [], [user, user]) is None
