@@ -224,10 +224,16 @@ class Index:
         """ID by name. Where two records of one file share a name, the later has it."""
         if self._by_name is None:
             result: dict[str, str] = {}
-            for record_id, cell in self.column("names"):
+            named = self.column("names")
+            step = len(self.parts)
+            if len(self) < sum(map(len, self.parts)):
+                # Of an ID that is there twice the last counts, where it stands.
+                order = {key: (at % step, at // step) for key, at in self._places.items()}
+                named = iter(sorted(named, key=lambda one: order[one[0]]))
+            for record_id, cell in named:
                 if not cell:
                     continue
-                is_read_only = len(self.parts) > 1 and self.is_read_only(record_id)
+                is_read_only = step > 1 and self.is_read_only(record_id)
                 for name in cell.split(SEPARATOR)[:-1] if isinstance(cell, str) else cell:
                     if is_read_only:
                         result.setdefault(name, record_id)

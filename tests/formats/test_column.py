@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from holdfs.core import column
@@ -86,6 +86,7 @@ def test_the_last_list_with_an_entry_is_found(lists: list[list[str]], sought: st
     others=st.lists(st.tuples(WORDS, LISTS), max_size=1),
     sought=SOUGHT,
 )
+@example(records=[("ab", []), ("", ["a"]), ("ab", ["a"])], others=[], sought="a")
 def test_a_record_is_found_alike_with_an_index_and_without(
     records: list[tuple[str, list[str]]], others: list[tuple[str, list[str]]], sought: str
 ) -> None:
