@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from holdfs.core.part import Source
 
 
+#: What the Go tools write where nothing is left, and what is read of a file that is not there.
+_NO_RECORDS = (b"[]", b"null", b"")
+
+
 class Reader(Generic[R]):
     """
     The records of one kind in one store, and in additional stores behind it, to be looked at.
@@ -80,7 +84,8 @@ class Reader(Generic[R]):
         Args:
             keys: Those that are wanted.
         """
-        files = [data for source in self.sources if (data := read_data(source.path))]
+        read = (read_data(source.path) for source in self.sources)
+        files = [data for data in read if data not in _NO_RECORDS]
         if len(files) > 1:
             return None
         return (files[0] if files else b"[]", self.shape.spec(keys))

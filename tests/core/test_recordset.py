@@ -144,6 +144,24 @@ def test_a_reader_keeps_its_object_until_somebody_writes(disk: Disk) -> None:
     assert (A,) == first.ids
 
 
+@pytest.mark.parametrize("nothing", [None, b"", b"[]", b"null"])
+def test_the_one_file_that_has_records_is_given_as_it_is(disk: Disk, nothing: bytes | None) -> None:
+    def only() -> bytes | None:
+        found = disk.open().only(("id", "names"))
+        return None if found is None else found[0]
+
+    for path in (disk.json, disk.volatile):
+        if nothing is not None:
+            path.write_bytes(nothing)
+    assert only() == b"[]"
+
+    disk.volatile.write_bytes(b"[%b]" % _line(A))
+    assert only() == disk.volatile.read_bytes()
+
+    disk.json.write_bytes(b"[%b]" % _line(B))
+    assert only() is None
+
+
 def test_an_edit_starts_from_what_another_process_wrote_last(disk: Disk) -> None:
     ours, theirs = disk.open(), disk.open()
     with ours.edit() as edit:

@@ -223,16 +223,19 @@ static int copy_directory(struct worker *worker, const char *path)
     return result;
 }
 
+/* Not the first three: who writes an error to one of these must not meet a file of the copy. */
 static void close_between(int first, int last)
 {
+    if (first <= STDERR_FILENO)
+        first = STDERR_FILENO + 1;
     if (first <= last)
         (void)close_range((unsigned)first, (unsigned)last, 0);
 }
 
 /*
- * Give the thread descriptors of its own, of which it has only those of both directories: it opens
- * and closes 100,000 files, each under a lock that all threads of a process share. What others close
- * meanwhile is closed then, as it is not kept here.
+ * Give the thread descriptors of its own, of which it has only the first three and those of both directories: it
+ * opens and closes 100,000 files, each under a lock that all threads of a process share. What others
+ * close meanwhile is closed then, as it is not kept here.
  */
 static bool part_descriptors(const struct copy *copy)
 {
@@ -282,7 +285,7 @@ static void *worker_main(void *argument)
     pthread_mutex_unlock(&copy->lock);
     /* Who has waited for the thread may unmount: the kernel would close them only after that. */
     if (is_parted)
-        close_between(0, INT_MAX);
+        (void)close_range(0, UINT_MAX, 0);
     return NULL;
 }
 

@@ -220,14 +220,18 @@ static int join(char path[PATH_MAX], size_t length, const char *name)
     return 0;
 }
 
-static void add_name(struct tree_run *run, size_t *used, const char *name)
+/* Whether there was room for it. */
+static bool add_name(struct tree_run *run, size_t *used, const char *name)
 {
     size_t size = strlen(name) + 1;
 
+    if (run->count == RUN_NAMES || 1 + size > sizeof run->text - *used)
+        return false;
     run->text[(*used)++] = name[-1];
     memcpy(run->text + *used, name, size);
     run->names[run->count++] = run->text + *used;
     *used += size;
+    return true;
 }
 
 int tree_walk_next(struct tree_walk *walk, struct tree_run *run, struct tree_failure *failure)
@@ -251,11 +255,12 @@ int tree_walk_next(struct tree_walk *walk, struct tree_run *run, struct tree_fai
     }
     memcpy(run->directory, walk->path, listed->length + 1);
     run->count = 0;
-    while (walk->has_entered && listed->next < listed->names.count && run->count < RUN_NAMES &&
-           used + NAME_MAX + 2 <= sizeof run->text) {
-        const char *name = listed->names.list[listed->next++];
+    while (walk->has_entered && listed->next < listed->names.count) {
+        const char *name = listed->names.list[listed->next];
 
-        add_name(run, &used, name);
+        if (!add_name(run, &used, name))
+            break;
+        listed->next++;
         /* Its names come next. Too long a path is told of where the name is looked at. */
         if (name_type(name) == DT_DIR && join(walk->path, listed->length, name) == 0)
             walk->has_entered = false;

@@ -83,7 +83,7 @@ int walk_tree(int top_fd, bool opens, tree_visit *visit, void *context,
 
 /* The same walk in parts, which several threads can visit at once: names of one directory that
  * follow each other, a directory only at their end. */
-enum { RUN_NAMES = 64, RUN_TEXT = 4 << 10 };
+enum { RUN_NAMES = 64, RUN_TEXT = PATH_MAX + 1 /* any name that a path can have, and its type */ };
 struct tree_run {
     char directory[PATH_MAX]; /* beneath the top; "" is that itself */
     const char *names[RUN_NAMES]; /* as from names_read, in text */
